@@ -1,0 +1,38 @@
+"""logscan: are client IPs preserved on their way into a Kubernetes cluster?
+
+Import it as ``import analyzer as logscan``. `analyze` reads access logs into a `Report`; `classify` says of any column
+of addresses what they are; `Cluster` is what a kubectl dump tells of a cluster.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from analyzer._version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from analyzer.addresses.classify import classify
+    from analyzer.addresses.cluster import Cluster
+    from analyzer.errors import LogscanError
+    from analyzer.pipeline import analyze
+    from analyzer.report.model import Report
+
+__all__ = ["Cluster", "LogscanError", "Report", "__version__", "analyze", "classify"]
+
+_HOMES = {
+    "Cluster": "analyzer.addresses.cluster",
+    "LogscanError": "analyzer.errors",
+    "Report": "analyzer.report.model",
+    "analyze": "analyzer.pipeline",
+    "classify": "analyzer.addresses.classify",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used: `logscan --help` must not wait for Polars."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

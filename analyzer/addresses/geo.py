@@ -1,0 +1,202 @@
+"""Geo databases: from an address to its country and its network operator, a column at a time.
+
+A database file is turned into a `RangeTable` once and kept in the user's cache directory under the hash of its content,
+so the next run neither parses it nor imports a reader. What the file says is read by `analyzer.addresses.mmdb`. Old
+cache files are never deleted here: each is about as large as its database, and the directory may be emptied at will.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analyzer.addresses import mmdb
+from analyzer.addresses.ranges import MAPPED, RangeTable
+from analyzer.errors import GeoError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PLACE = {"country": pl.String, "continent": pl.String, "asn": pl.UInt32, "as_name": pl.String}
+DECIDED_BY = {"country": "country", "continent": "country", "asn": "asn", "as_name": "asn"}
+
+# One row of lists, so that columns of different lengths share one file and one atomic write. The version is part of
+# the file's name: raise it whenever a column, its meaning or what `mmdb` reads changes.
+CACHE_VERSION = 1
+CACHE = pl.Schema(
+    {
+        "type": pl.String(),
+        "built": pl.String(),
+        "first": pl.List(pl.UInt128),
+        "last": pl.List(pl.UInt128),
+        "payload": pl.List(pl.UInt32),
+        **{name: pl.List(dtype) for name, dtype in PLACE.items()},
+        "alias_first": pl.List(pl.UInt128),
+        "alias_length": pl.List(pl.UInt8),
+    }
+)
+
+
+class GeoDatabase:
+    """One or more geo databases, asked as one; made with `GeoDatabase.open`."""
+
+    def __init__(self, files: Sequence[_File]) -> None:
+        self._files = files
+
+    @classmethod
+    def open(cls, paths: Sequence[Path]) -> GeoDatabase:
+        """Read databases, from the cache where they have been read before.
+
+        Parameters
+        ----------
+        paths
+            One or more MMDB files with country or ASN records; an earlier file beats a later one.
+
+        Raises
+        ------
+        GeoError
+            A file is missing, is no MMDB, is broken, or holds neither countries nor ASNs.
+        """
+        return cls([_File.open(path) for path in paths])
+
+    def lookup(self, addresses: pl.Series) -> pl.DataFrame:
+        """Locate addresses.
+
+        Parameters
+        ----------
+        addresses
+            UInt128, IPv4 as ::ffff:a.b.c.d; null where there is none.
+
+        Returns
+        -------
+        DataFrame
+            One row per address: `country` (String, ISO 3166-1 alpha-2), `continent` (String, two letters), `asn`
+            (UInt32), `as_name` (String); null where unknown. Country and continent come from the first file that knows
+            the country, the ASN and its name from the first that knows the ASN.
+        """
+        found, *others = [file.lookup(addresses) for file in self._files]
+        for other in others:
+            both = found.hstack(other.rename(lambda name: f"other_{name}"))
+            found = both.select(
+                pl.when(pl.col(key).is_null() & pl.col(f"other_{key}").is_not_null())
+                .then(pl.col(f"other_{name}"))
+                .otherwise(pl.col(name))
+                .alias(name)
+                for name, key in DECIDED_BY.items()
+            )
+        return found
+
+    def describe(self) -> list[dict[str, object]]:
+        """Say which databases these are: for each its `file`, its `type` and when it was `built` (RFC 3339)."""
+        return [{"file": file.path, "type": file.type_, "built": file.built} for file in self._files]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    type_: str
+    built: str
+    table: RangeTable
+    places: pl.DataFrame
+    aliases: list[tuple[int, int]]
+
+    @classmethod
+    def open(cls, path: Path) -> _File:
+        mmdb.check(path)
+        digest = _digest(path)
+        cache = _cache_path(digest)
+        frame = _load(cache) if cache else None
+        if frame is None:
+            frame = _to_frame(mmdb.read(path))
+            if _digest(path) != digest:
+                raise GeoError(f"{path}: expected a file at rest, got one that changed while it was read", "run again")
+            if cache:
+                _store(frame, cache)
+        column = {name: frame[name][0] for name in CACHE}
+        return cls(
+            path=str(path),
+            type_=column["type"],
+            built=column["built"],
+            table=RangeTable.from_sorted(column["first"], column["last"], column["payload"]),
+            places=pl.DataFrame({name: column[name] for name in PLACE}),
+            aliases=list(zip(column["alias_first"], column["alias_length"], strict=True)),
+        )
+
+    def lookup(self, addresses: pl.Series) -> pl.DataFrame:
+        return self.places.select(pl.all().gather(self.table.lookup(self._unalias(addresses))))
+
+    def _unalias(self, addresses: pl.Series) -> pl.Series:
+        """Replace an address that embeds an IPv4 address (6to4, Teredo, ...) by it, where the file lets them share.
+
+        Done on the few addresses asked for, as writing out the aliases would multiply the table.
+        """
+        frame = addresses.to_frame("address")
+        for first, length in self.aliases:
+            inside = pl.col("address").is_between(_u128(first), _u128(first + (1 << mmdb.ADDRESS_LENGTH - length) - 1))
+            if frame.select(inside.any()).item():
+                ipv4 = pl.col("address") // _u128(1 << mmdb.IPV4_LENGTH - length) % _u128(1 << 32)
+                frame = frame.with_columns(address=pl.when(inside).then(ipv4 + _u128(MAPPED)).otherwise("address"))
+        return frame.to_series()
+
+
+def _u128(number: int) -> pl.Expr:
+    return pl.lit(number, dtype=pl.UInt128)
+
+
+def _to_frame(contents: mmdb.Contents) -> pl.DataFrame:
+    first = pl.DataFrame({"first": contents.starts}, schema={"first": pl.UInt128})
+    last = first.select((pl.col("first").shift(-1) - 1).fill_null(_u128(contents.last)))
+    columns = {
+        "type": contents.type_,
+        "built": contents.built,
+        "first": first.to_series(),
+        "last": last.to_series(),
+        "payload": contents.payload,
+        **dict(zip(PLACE, zip(*contents.places, strict=True), strict=True)),
+        "alias_first": [first for first, _ in contents.aliases],
+        "alias_length": [length for _, length in contents.aliases],
+    }
+    return pl.DataFrame({name: [column] for name, column in columns.items()}, schema=CACHE)
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GeoError(f"{path}: expected a MaxMind DB file (.mmdb), got {error.strerror or error}") from error
+
+
+def _cache_path(digest: str) -> Path | None:
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # which the XDG specification says to ignore
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:
+            return None
+    return base / "logscan" / "geo" / f"{digest}.{CACHE_VERSION}.arrow"
+
+
+def _load(cache: Path) -> pl.DataFrame | None:
+    try:
+        frame = pl.read_ipc(cache)
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    return frame if frame.schema == CACHE and frame.height == 1 else None
+
+
+def _store(frame: pl.DataFrame, cache: Path) -> None:
+    """Write a cache file whole or not at all; where that fails, the next run reads the database again."""
+    with contextlib.suppress(OSError, pl.exceptions.PolarsError):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache.parent) as folder:
+            written = Path(folder, cache.name)
+            frame.write_ipc(written)
+            written.replace(cache)

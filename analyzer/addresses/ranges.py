@@ -1,0 +1,195 @@
+"""Addresses as 128-bit numbers, and tables of address ranges.
+
+IPv4 is held as its IPv4-mapped IPv6 number, so that one sorted table serves both families and ``::ffff:10.0.0.1`` is
+``10.0.0.1``. What a range means is left to `analyzer.addresses.classify` and `analyzer.addresses.geo`: a table hands
+out a number per address, the payload, and nothing else.
+"""
+
+from __future__ import annotations
+
+import heapq
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MAPPED = 0xFFFF << 32
+"""The number of ``::ffff:0.0.0.0``: add an IPv4 address to it and it is ours."""
+
+_MAPPED_LAST = MAPPED | 0xFFFF_FFFF
+_LAST = (1 << 128) - 1
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = rf"^(?:{_OCTET}\.){{3}}{_OCTET}$"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRule:
+    """A range of addresses and what they are.
+
+    Parameters
+    ----------
+    first, last
+        The range, both ends in it, as numbers.
+    class_, kind
+        As the contract names them.
+    rule
+        Who says so, as the report shows it, such as ``networks/gcp.toml: gfe``.
+    node
+        The cluster node that an address of this range names, where it names one.
+    in_cluster
+        The range is a live pod: a real caller, but no visitor.
+    health_probe
+        Nothing but health probes comes from here.
+    """
+
+    first: int
+    last: int
+    class_: str
+    kind: str
+    rule: str
+    node: str | None = None
+    in_cluster: bool = False
+    health_probe: bool = False
+
+
+def to_number(text: str) -> int | None:
+    """Return the number of an address, None where `text` is none; a zone id (``fe80::1%eth0``) makes it none."""
+    if "%" in text:
+        return None
+    try:
+        return int(ipaddress.IPv6Address(text)) if ":" in text else int(ipaddress.IPv4Address(text)) | MAPPED
+    except ValueError:
+        return None
+
+
+def to_text(number: int) -> str:
+    """Return an address as people write it: dotted where it is IPv4."""
+    if MAPPED <= number <= _MAPPED_LAST:
+        return str(ipaddress.IPv4Address(number - MAPPED))
+    return str(ipaddress.IPv6Address(number))
+
+
+def parse_addresses(texts: pl.Series) -> pl.Series:
+    """Return the numbers (UInt128) of addresses (String), null where a text is no address.
+
+    Agrees with `to_number`, which is what reads every IPv6 text, once per distinct one.
+    """
+    text = pl.col("text")
+    octets = pl.when(text.str.contains(_IPV4)).then(text).str.split_exact(".", 3)
+    number = pl.lit(MAPPED, dtype=pl.UInt64)
+    for place in range(4):
+        number = number + octets.struct.field(f"field_{place}").cast(pl.UInt64) * 256 ** (3 - place)
+    numbers = texts.alias("text").to_frame().select("text", number=number.cast(pl.UInt128))
+
+    coloned = texts.filter(texts.str.contains(":", literal=True)).unique()
+    if not coloned.is_empty():
+        read = [to_number(value) for value in coloned]
+        table = pl.DataFrame({"text": coloned, "ipv6": pl.Series(read, dtype=pl.UInt128)})
+        numbers = numbers.join(table, on="text", how="left", maintain_order="left")
+        numbers = numbers.select(number=pl.coalesce("number", "ipv6"))
+    return numbers["number"].alias(texts.name)
+
+
+def format_addresses(numbers: pl.Series) -> pl.Series:
+    """Return addresses (UInt128) as text (String); a Python loop, so meant for the few that a report shows."""
+    texts = [None if number is None else to_text(number) for number in numbers]
+    return pl.Series(numbers.name, texts, dtype=pl.String)
+
+
+def parse_network(text: str) -> tuple[int, int]:
+    """Return the first and last number of a CIDR; a bare address is a network of one.
+
+    Raises
+    ------
+    ValueError
+        Where `text` is no CIDR, or has bits set behind its prefix; says what was expected.
+    """
+    base, slash, prefix = text.partition("/")
+    width = 128 if ":" in base else 32
+    first = to_number(base)
+    fits = not slash or (prefix.isascii() and prefix.isdigit() and len(prefix) <= 3 and int(prefix) <= width)
+    if first is None or not fits:
+        raise ValueError(f'expected a CIDR such as 10.0.0.0/16, got "{text}"')
+    hosts = (1 << (width - int(prefix))) - 1 if slash else 0
+    if first & hosts:
+        network = ipaddress.IPv6Address(first & ~hosts) if width == 128 else to_text(first & ~hosts)
+        raise ValueError(f'expected a CIDR without host bits such as {network}/{prefix}, got "{text}"')
+    return first, first | hosts
+
+
+def network_ranges(text: str) -> list[tuple[int, int]]:
+    """Return a CIDR as ranges of its own family: `parse_network`, less all of IPv4 where ``::/0`` or such holds it."""
+    first, last = parse_network(text)
+    if first < MAPPED and last > _MAPPED_LAST:
+        return [(first, MAPPED - 1), (_MAPPED_LAST + 1, last)]
+    return [(first, last)]
+
+
+class RangeTable:
+    """Ranges of addresses, each with a payload (UInt32), looked up a column at a time.
+
+    Held as the sorted numbers at which the answer changes. ``payload[i]`` is the answer from ``starts[i - 1]`` on, so
+    that the count of starts not above an address, which is what `search_sorted` returns, is the place of its answer.
+    It returns 0 for a null as for an address before the first start, hence the null at ``payload[0]``.
+    """
+
+    __slots__ = ("payload", "starts")
+
+    def __init__(self, starts: pl.Series, payload: pl.Series) -> None:
+        self.starts = starts.rechunk()
+        self.payload = pl.concat([pl.Series([None], dtype=pl.UInt32), payload.cast(pl.UInt32).alias("")], rechunk=True)
+
+    @classmethod
+    def build(cls, entries: Iterable[tuple[int, int, int]]) -> RangeTable:
+        """Make a table of (first, last, payload); where ranges overlap the smallest wins, of equals the earliest."""
+        waiting = sorted((first, last, order, payload) for order, (first, last, payload) in enumerate(entries))
+        bounds = sorted({entry[0] for entry in waiting} | {entry[1] + 1 for entry in waiting if entry[1] < _LAST})
+        waiting.reverse()
+        current: list[tuple[int, int, int, int]] = []
+        answers: list[int | None] = []
+        for bound in bounds:
+            while waiting and waiting[-1][0] == bound:
+                first, last, order, payload = waiting.pop()
+                heapq.heappush(current, (last - first, order, last, payload))
+            while current and current[0][2] < bound:
+                heapq.heappop(current)
+            answers.append(current[0][3] if current else None)
+        return cls(pl.Series(bounds, dtype=pl.UInt128), pl.Series(answers, dtype=pl.UInt32))
+
+    @classmethod
+    def from_sorted(cls, first: pl.Series, last: pl.Series, payload: pl.Series) -> RangeTable:
+        """Make a table of columns of ranges (UInt128) that are in order and do not overlap, half a million and more.
+
+        Raises
+        ------
+        ValueError
+            Where a range ends before it begins, or begins before the one above it has ended.
+        """
+        if not (first <= last).all() or not (first[1:] > last[:-1]).all():
+            raise ValueError("expected ranges in order that do not overlap")
+        ranges = pl.DataFrame({"start": first, "payload": payload.cast(pl.UInt32), "last": last})
+        after = (pl.col("last") + pl.lit(1, dtype=pl.UInt128)).alias("start")
+        following = pl.col("start").shift(-1)
+        gaps = (
+            ranges.with_columns(following=following)
+            .filter(pl.col("last") != pl.lit(_LAST, dtype=pl.UInt128))
+            .select(after, "following", payload=pl.lit(None, dtype=pl.UInt32))
+            .filter(pl.col("start").ne_missing(pl.col("following")))
+        )
+        changes = pl.concat([ranges.select("start", "payload"), gaps.select("start", "payload")]).sort("start")
+        return cls(changes["start"], changes["payload"])
+
+    @classmethod
+    def overlay(cls, tables: Sequence[RangeTable]) -> RangeTable:
+        """Make one table that answers as the first of `tables` that has an answer."""
+        starts = pl.concat([table.starts for table in tables]).unique().sort()
+        answers = pl.select(pl.coalesce([table.lookup(starts) for table in tables])).to_series()
+        return cls(starts, answers)
+
+    def lookup(self, addresses: pl.Series) -> pl.Series:
+        """Return the payload (UInt32) of each address (UInt128), null where no range has it or the address is null."""
+        return self.payload.gather(self.starts.search_sorted(addresses, side="right"))

@@ -1,0 +1,255 @@
+"""The command line: options in, one call, an exit code out. No logic of its own.
+
+Polars and all that needs it are imported by the commands that use them, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+
+from analyzer.errors import LogscanError, UsageError
+
+if TYPE_CHECKING:
+    from analyzer.report.model import Report
+
+DONE, GATE_MISSED, UNREADABLE, NOTHING_READ = range(4)
+
+app = typer.Typer(
+    name="logscan",
+    help="Are client IPs preserved? Reads the access logs of Kubernetes ingress controllers and says.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class OutputFormat(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class GroupBy(StrEnum):
+    """What skew is measured over."""
+
+    NODE = "node"
+    POD = "pod"
+    SOURCE = "source"
+
+
+def main() -> None:
+    """Run the command; every error that a user can mend is one line on stderr and status 2."""
+    try:
+        status = app(standalone_mode=False)
+        sys.stdout.flush()
+    except LogscanError as error:
+        _say(str(error), error.hint)
+        status = UNREADABLE
+    except click.ClickException as error:
+        _say(error.format_message().rstrip("."))
+        status = error.exit_code
+    except BrokenPipeError:
+        # The reader has what it wanted. What is still buffered must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = DONE
+    except (KeyboardInterrupt, click.Abort):
+        status = 130
+    sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _say(message: str, hint: str | None = None) -> None:
+    from analyzer.report.text import printable  # noqa: PLC0415
+
+    print(f"logscan: {printable(message)}", file=sys.stderr)
+    if hint:
+        print(f"  hint: {printable(hint)}", file=sys.stderr)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if not wanted:
+        return
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from analyzer import __version__  # noqa: PLC0415
+    from analyzer.parsing.native import NATIVE  # noqa: PLC0415
+
+    scanner = "native" if NATIVE is not None and os.environ.get("LOGSCAN_SCANNER") != "portable" else "portable"
+    print(f"logscan {__version__} ({scanner} scanner, Polars {version('polars')})")
+    raise typer.Exit
+
+
+@app.callback()
+def logscan(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Are client IPs preserved? Reads the access logs of Kubernetes ingress controllers and says."""
+
+
+@app.command()
+def analyze(  # noqa: PLR0913
+    source: Annotated[list[str], typer.Argument(help="A file, a glob, a directory, or - for standard input.")],
+    format_: Annotated[
+        OutputFormat, typer.Option("--format", help="How the report is written.")
+    ] = OutputFormat.TABLE,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the report there instead of stdout, whole or not at all.")
+    ] = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(help="What `kubectl get nodes,services,pods -A -o json` wrote, to tell nodes from visitors."),
+    ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(help="An nginx log_format string or the name of a known format. Detected where not given."),
+    ] = None,
+    node: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="These addresses are nodes. Repeatable.")] = None,
+    lb: Annotated[
+        list[str] | None, typer.Option(metavar="CIDR", help="These addresses are load balancers. Repeatable.")
+    ] = None,
+    client: Annotated[
+        list[str] | None, typer.Option(metavar="CIDR", help="These addresses are visitors. Repeatable.")
+    ] = None,
+    private: Annotated[
+        list[str] | None, typer.Option(metavar="CIDR", help="These addresses are private. Repeatable.")
+    ] = None,
+    rules: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="A folder with more rules. Repeatable.")
+    ] = None,
+    geoip: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", envvar="LOGSCAN_GEOIP", help="A country or ASN database (.mmdb). Repeatable."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only requests from this time on, such as 2026-11-21T07:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only requests before this time.")] = None,
+    by: Annotated[GroupBy | None, typer.Option(help="What skew is measured over.")] = None,
+    limit_rps: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Try ingress-nginx's limit-rps: N beside the shipped limits. Repeatable."),
+    ] = None,
+    limit_burst_multiplier: Annotated[
+        int, typer.Option(metavar="N", help="ingress-nginx's limit-burst-multiplier.")
+    ] = 5,
+    top: Annotated[int, typer.Option(metavar="N", help="How many rows a list shows; 0 is all.")] = 20,
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every line that could not be read there, byte for byte.")
+    ] = None,
+    fail_under: Annotated[
+        float | None,
+        typer.Option(metavar="PCT", min=0, max=100, help="Exit with 1 when fewer percent are preserved."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads; default: the processors this process may use.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
+) -> int:
+    """Read access logs and print whether client IPs are preserved."""
+    span = _time("--since", since), _time("--until", until)
+    from analyzer.pipeline import analyze as run  # noqa: PLC0415
+    from analyzer.progress import progress_bar  # noqa: PLC0415
+
+    if not quiet:
+        _note_portable_scanner()
+    with progress_bar(quiet=quiet) as progress:
+        report = run(
+            source,
+            cluster=cluster,
+            log_format=log_format,
+            node=node or (),
+            lb=lb or (),
+            client=client or (),
+            private=private or (),
+            rules=rules or (),
+            geoip=geoip or (),
+            since=span[0],
+            until=span[1],
+            by=by.value if by else None,
+            limit_rps=limit_rps or (),
+            limit_burst_multiplier=limit_burst_multiplier,
+            top=top,
+            rejects=rejects,
+            workers=workers,
+            progress=progress,
+        )
+    _write(report, format_.value, output)
+    return _status(report, fail_under)
+
+
+def _time(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option}: expected a time such as 2026-11-21T07:00:00Z, got {text!r}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _note_portable_scanner() -> None:
+    from analyzer.parsing.scanner import use_native  # noqa: PLC0415
+
+    if not use_native():
+        _say("note: reading with the portable scanner, which is slower; reinstall with a C compiler for the native one")
+
+
+def _write(report: Report, format_name: str, output: Path | None) -> None:
+    from analyzer.report import load_format  # noqa: PLC0415
+
+    if output is None:
+        sys.stdout.write(load_format(format_name, sys.stdout).render(report))
+        sys.stdout.flush()
+        return
+    text = load_format(format_name).render(report)
+    try:
+        handle, unfinished = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(unfinished, 0o666 & ~_umask())
+            os.replace(unfinished, output)
+        except BaseException:
+            os.unlink(unfinished)
+            raise
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {error.strerror}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _status(report: Report, fail_under: float | None) -> int:
+    """The exit code, with a line on stderr where it is not 0."""
+    broken = [row for row in report.input.sources if row.error]
+    for row in broken:
+        _say(row.error if row.uri in str(row.error) else f"{row.uri}: {row.error}")
+    if broken:
+        return UNREADABLE
+    if report.input.parsed == 0:
+        _say(
+            "no line of the input could be read as any known log format",
+            "give the log_format of your configuration with --log-format",
+        )
+        return NOTHING_READ
+    preserved = report.preservation.preserved_pct
+    if fail_under is not None and (preserved is None or preserved < fail_under):
+        got = "no request to judge" if preserved is None else f"{preserved:.2f} %"
+        _say(f"--fail-under: expected at least {fail_under:g} % preserved, got {got}")
+        return GATE_MISSED
+    return DONE

@@ -1,0 +1,31 @@
+"""Which format a source has, told from its first bytes: the one that reads most of the lines there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analyzer.parsing.log_format import LineFormat
+from analyzer.parsing.scanner import new_scanner
+from analyzer.parsing.schema import Kind, Output
+
+#: Bytes that are tried with every format; detection stays bounded however large a source is.
+HEAD = 64 << 10
+
+
+def detect(head: bytes, known: Sequence[LineFormat]) -> LineFormat | None:
+    """The format that reads most lines of this beginning of a source, or None where none reads any.
+
+    Of two that read equally many the one with more fields wins, which says more about each line.
+    """
+    text = head[:HEAD]
+    if len(head) > HEAD:
+        text = text[: text.rfind(b"\n") + 1] or text
+    counted = [(_lines_read(format_, text), len(format_.fields), format_) for format_ in known]
+    read, _, best = max(counted, key=lambda found: found[:2], default=(0, 0, None))
+    return best if read else None
+
+
+def _lines_read(format_: LineFormat, text: bytes) -> int:
+    scanner = new_scanner(format_, [Output("offset", Kind.OFFSET, 0)])
+    scanner.scan(text, 0, len(text), 0)
+    return scanner.take()[0].height

@@ -1,0 +1,86 @@
+"""Lines that are no access-log lines: which kind each is, and what error-log lines give away.
+
+A misfit is either *other* (blank, nginx's error log, a controller's own messages) or *rejected*: an access-log line
+that cannot be read. nginx's error-log line is `YYYY/MM/DD hh:mm:ss [level] ...` (nginx src/core/ngx_log.c); klog's
+begins with severity and date (kubernetes/klog). An error record that quotes what a peer sent goes on over several
+lines when the quoted bytes hold newlines.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analyzer.parsing.log_format import REASONS
+
+_ERROR_LINE = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:debug|info|notice|warn|error|crit|alert|emerg)\] "
+_KINDS = {
+    "error-log": _ERROR_LINE,
+    "controller": (
+        r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ "  # klog
+        r"|^-{20,}$|^NGINX Ingress controller$|^  (?:Release|Build|Repository|nginx version):"  # ingress-nginx's banner
+    ),
+    "blank": r"^\s*$",
+}
+
+#: contract name -> what an error-log line holds then (nginx ngx_proxy_protocol.c, ngx_http_limit_*_module.c,
+#: ngx_http_request.c).
+_SIGNALS = {
+    "broken_proxy_header": 'broken header: "',
+    "limiting_requests": "limiting requests, excess:",
+    "limiting_connections": "limiting connections by zone",
+    "plain_to_tls_listener": "client sent plain HTTP request to HTTPS port",
+}
+_QUOTE_BEGINS, _QUOTE_ENDS = 'broken header: "', "while reading PROXY protocol"
+_TOO_LONG = REASONS.index("too_long")
+
+
+class OtherLines:
+    """Tells other lines from rejected ones, for one source whose misfits come in order."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, int] = {}
+        self.signals: dict[str, int] = dict.fromkeys(_SIGNALS, 0)
+        self._continues_at: int | None = None  # where the next line of an unfinished error record begins
+
+    def sort(self, misfits: pl.DataFrame) -> pl.DataFrame:
+        """Count the other lines and return the rejected ones, in order, with the parts of lines that are too long."""
+        if misfits.is_empty():
+            return misfits
+        text = misfits["line"].cast(pl.String, strict=False)
+        if text.has_nulls():
+            text = pl.Series([line.decode("utf-8", "replace") for line in misfits["line"].to_list()], dtype=pl.String)
+        labelled = misfits.with_columns(text=text.str.strip_chars_end("\r\n")).with_columns(kind=_kind())
+        labelled = labelled.with_columns(pl.Series("kind", self._join_records(labelled), dtype=pl.String))
+        for kind, count in labelled["kind"].drop_nulls().value_counts().iter_rows():
+            self.kinds[kind] = self.kinds.get(kind, 0) + count
+        errors = labelled.filter(kind="error-log")["text"]
+        for name, sign in _SIGNALS.items():
+            self.signals[name] += int(errors.str.contains(sign, literal=True).sum())
+        return labelled.filter(pl.col("kind").is_null())
+
+    def _join_records(self, labelled: pl.DataFrame) -> list[str | None]:
+        """The kinds, with the lines that continue an error record counted to it."""
+        kinds = labelled["kind"].to_list()
+        begins = labelled["text"].str.contains(_QUOTE_BEGINS, literal=True) & (labelled["kind"] == "error-log")
+        if self._continues_at is None and not begins.any():
+            return kinds
+        open_at, self._continues_at = self._continues_at, None
+        for row, (line, text, offset, begin) in enumerate(
+            zip(labelled["line"], labelled["text"], labelled["offset"], begins, strict=True)
+        ):
+            if begin:
+                open_at = None if _QUOTE_ENDS in text else offset + len(line)
+            elif open_at == offset and kinds[row] != "error-log":
+                kinds[row] = "error-log"
+                open_at = None if _QUOTE_ENDS in text else offset + len(line)
+            else:
+                open_at = None
+        self._continues_at = open_at
+        return kinds
+
+
+def _kind() -> pl.Expr:
+    kind = pl.lit(None, pl.String)
+    for name, pattern in _KINDS.items():
+        kind = pl.when(pl.col("text").str.contains(pattern)).then(pl.lit(name)).otherwise(kind)
+    return pl.when(pl.col("reason") < _TOO_LONG).then(kind)

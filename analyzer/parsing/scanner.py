@@ -1,0 +1,87 @@
+"""The scanner that reads access-log lines: the native one where it was built, else the portable one.
+
+``LOGSCAN_SCANNER=portable`` or ``native`` forces one of them, for tests and benchmarks.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+import polars as pl
+
+from analyzer.errors import UsageError
+from analyzer.parsing import portable
+from analyzer.parsing.native import NATIVE
+
+if TYPE_CHECKING:
+    from analyzer.parsing.log_format import LineFormat
+    from analyzer.parsing.schema import Output
+
+
+class Scanner(Protocol):
+    """Reads lines of one layout into columns; one thread at a time."""
+
+    def scan(self, text: bytes | bytearray, start: int, stop: int, offset: int) -> None:
+        """Add the lines of ``text[start:stop]``; the first of them begins at byte `offset` of the source.
+
+        A line ends with a newline or with the text; a carriage return before it is not part of the line.
+        """
+
+    def reject(self, text: bytes | bytearray, start: int, stop: int, offset: int, continued: bool) -> None:  # noqa: FBT001, PLR0917
+        """Add ``text[start:stop]`` as a piece of a line that is too long to read: its beginning, or a later piece."""
+
+    def take(self) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        """What was scanned since the last call: rows, misfits (see `portable.MISFITS`), and the number of lines."""
+
+
+def new_scanner(line_format: LineFormat, outputs: list[Output]) -> Scanner:
+    """Make a scanner for lines of this format and these outputs, which must not be empty."""
+    return NativeScanner(line_format, outputs) if use_native() else portable.Scanner(line_format, outputs)
+
+
+def use_native() -> bool:
+    """Whether the native scanner is there and not forbidden.
+
+    Raises
+    ------
+    UsageError
+        Where ``LOGSCAN_SCANNER`` asks for what is not there.
+    """
+    wanted = os.environ.get("LOGSCAN_SCANNER", "")
+    if wanted not in ("", "native", "portable"):
+        raise UsageError(f"LOGSCAN_SCANNER: expected native or portable, got {wanted!r}")
+    if wanted == "native" and NATIVE is None:
+        raise UsageError("LOGSCAN_SCANNER=native: the native scanner was not built when logscan was installed")
+    return NATIVE is not None and wanted != "portable"
+
+
+class _Struct:
+    """A struct column behind the Arrow PyCapsule interface, which Polars takes over without a copy."""
+
+    def __init__(self, capsules: tuple[object, object]) -> None:
+        self._capsules = capsules
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:  # noqa: ARG002, PLW3201
+        return self._capsules
+
+
+class NativeScanner:
+    """scanner.c behind the contract of `Scanner`."""
+
+    def __init__(self, line_format: LineFormat, outputs: list[Output]) -> None:
+        if NATIVE is None:
+            raise UsageError("the native scanner was not built when logscan was installed")
+        fields = tuple((int(f.type), f.literal, int(f.retry)) for f in line_format.fields)
+        wanted = tuple((int(o.kind), o.field, o.patterns) for o in outputs)
+        self._names = [output.name for output in outputs]
+        self._scanner = NATIVE.Scanner(line_format.prefix, fields, wanted)
+        self.scan = self._scanner.scan
+        self.reject = self._scanner.reject
+
+    def take(self) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        """What was scanned since the last call: rows, misfits, number of lines."""
+        rows, misfits, lines = self._scanner.take()
+        frame = pl.Series(_Struct(rows)).struct.unnest()
+        frame.columns = self._names
+        return frame, pl.Series(_Struct(misfits)).struct.unnest(), lines

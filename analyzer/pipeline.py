@@ -1,0 +1,372 @@
+"""The way of a log through the program: sources to frames to tables to readings to the report.
+
+Pieces of the sources are scanned side by side on threads, which release the GIL for it. What they give is folded in
+the order of the input, because a rate limit and an error record over several lines depend on what came before.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from analyzer._version import VERSION
+from analyzer.addresses.classify import Classifier, declared
+from analyzer.addresses.cluster import Cluster
+from analyzer.errors import SourceError, UsageError
+from analyzer.parsing.detect import detect
+from analyzer.parsing.formats import choose_format, load_formats
+from analyzer.parsing.log_format import REASONS, LineFormat
+from analyzer.parsing.other import OtherLines
+from analyzer.parsing.scanner import new_scanner
+from analyzer.readings.geo import geo
+from analyzer.readings.preservation import preservation
+from analyzer.readings.rate_limit import rate_limit
+from analyzer.readings.skew import skew
+from analyzer.readings.timeline import timeline
+from analyzer.report.model import Input, RejectedSample, Report, SourceRow
+from analyzer.sources import Piece, Reader, Source, find, open_source
+from analyzer.tables import Fold, Tables, limit_grid
+from analyzer.tables.columns import has_exact_times, narrow_outputs
+from analyzer.tables.limit_req import BURST_MULTIPLIER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+    from datetime import datetime
+    from typing import BinaryIO
+
+    from analyzer.addresses.geo import GeoDatabase
+    from analyzer.readings.skew import By
+    from analyzer.tables.limit_req import Limit
+
+#: Rejected lines that the report shows, and how much of each.
+_SAMPLES = 20
+_SAMPLE_BYTES = 500
+
+_CONTINUED = REASONS.index("continued")
+
+
+def analyze(  # noqa: PLR0913 - the options of the command line
+    source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    cluster: Cluster | str | os.PathLike[str] | None = None,
+    log_format: str | None = None,
+    node: Iterable[str] = (),
+    lb: Iterable[str] = (),
+    client: Iterable[str] = (),
+    private: Iterable[str] = (),
+    rules: Iterable[str | os.PathLike[str]] = (),
+    geoip: Iterable[str | os.PathLike[str]] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    by: By | None = None,
+    limit_rps: Iterable[int] = (),
+    limit_burst_multiplier: int = BURST_MULTIPLIER,
+    top: int = 20,
+    rejects: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Report:
+    """Read access logs and say whether client IPs are preserved in them.
+
+    Parameters
+    ----------
+    source
+        A file, a glob, a directory, ``-`` for standard input, or several of them.
+    cluster
+        ``kubectl get nodes,services,pods -A -o json``, as a file or loaded.
+    log_format
+        An nginx ``log_format`` string or the name of a known format; detected for each source where not given.
+    node, lb, client, private
+        CIDRs that are so whatever any rule says.
+    rules
+        Folders with more rules, read after the shipped ones.
+    geoip
+        MMDB files with countries or ASNs.
+    since, until
+        Only requests in this half-open range of time count. A time without a zone is UTC.
+    by
+        What skew is measured over; chosen by what is known where not given.
+    limit_rps
+        Limits in requests per second to try beside the shipped grid.
+    limit_burst_multiplier
+        ingress-nginx's ``limit-burst-multiplier``.
+    top
+        How many addresses, countries and groups a list shows; 0 is all.
+    rejects
+        A file to write the lines to that could not be read, byte for byte.
+    workers
+        Threads that scan; default: the processors that this process may use.
+    progress
+        Called with the number of bytes after each piece of the input.
+
+    Raises
+    ------
+    LogscanError
+        For options that cannot be meant and files that cannot be read. A source that breaks off half-way is no error:
+        the report says so.
+    """
+    begun = time.perf_counter()
+    names = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    grid = _grid(limit_rps, limit_burst_multiplier)
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: expected at least 1, got {workers}")
+    if top < 0:
+        raise UsageError(f"--top: expected 0 or more, got {top}")
+    known_cluster = cluster if isinstance(cluster, Cluster) or cluster is None else Cluster.load(Path(cluster))
+    more_rules = [Path(folder) for folder in rules]
+    classifier = Classifier(
+        declared=declared(node=node, lb=lb, client=client, private=private),
+        cluster=known_cluster.networks() if known_cluster else (),
+        extra_rules=more_rules,
+    )
+    database = _open_geo([Path(file) for file in geoip])
+    known = load_formats(more_rules)
+    chosen = choose_format(log_format, known) if log_format is not None else None
+    run = _Run(
+        [_Log(number, found, OtherLines()) for number, found in enumerate(find(names))],
+        [chosen] if chosen else [format_.line_format for format_ in known],
+        forced=chosen is not None,
+        fold=Fold(classifier, grid),
+        span=(since, until),
+        progress=progress,
+    )
+    run.read(workers or _processors(), rejects)
+    tables = run.fold.tables()
+    labelled = classifier.label(tables.addresses)
+    return Report(
+        version=VERSION,
+        input=run.input(tables, known_cluster, begun),
+        preservation=preservation(labelled, top=top),
+        signals=run.signals(tables),
+        skew=skew(
+            run.origins(tables, known_cluster),
+            labelled,
+            by=by,
+            names=[log.source.uri for log in run.logs],
+            cluster=known_cluster,
+        ),
+        geo=geo(labelled, database, top=top),
+        rate_limit=rate_limit(labelled, tables.limits, tables.limit_requests, grid),
+        timeline=timeline(tables.timeline, tables.bucket_seconds),
+    )
+
+
+def _grid(limit_rps: Iterable[int], multiplier: int) -> list[Limit]:
+    more = list(limit_rps)
+    for option, values, most in (("--limit-rps", more, 10_000), ("--limit-burst-multiplier", [multiplier], 100)):
+        for value in values:
+            if not 1 <= value <= most:
+                raise UsageError(f"{option}: expected a whole number from 1 to {most:,}, got {value}")
+    if len(more) > 50:
+        raise UsageError(f"--limit-rps: expected at most 50 limits, got {len(more)}")
+    return limit_grid(more, multiplier)
+
+
+def _open_geo(files: list[Path]) -> GeoDatabase | None:
+    if not files:
+        return None
+    from analyzer.addresses.geo import GeoDatabase  # noqa: PLC0415 - costs its import only where it is used
+
+    return GeoDatabase.open(files)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Log:
+    """A source on its way through."""
+
+    number: int
+    source: Source
+    other: OtherLines
+    reader: Reader | None = None
+    line_format: LineFormat | None = None
+    lines: int = 0
+    parsed: int = 0
+    rejected: int = 0
+    error: str | None = None
+
+
+class _Scanned(NamedTuple):
+    rows: pl.DataFrame
+    parsed: int
+    misfits: pl.DataFrame
+    lines: int
+    size: int
+
+
+@dataclass
+class _Run:
+    """One analysis: reads all logs into one fold."""
+
+    logs: list[_Log]
+    formats: list[LineFormat]
+    forced: bool
+    fold: Fold
+    span: tuple[datetime | None, datetime | None]
+    progress: Callable[[int], object] | None
+    samples: list[RejectedSample] = field(default_factory=list)
+
+    def read(self, workers: int, rejects: str | os.PathLike[str] | None) -> None:
+        """Scan pieces on threads, fold them in order."""
+        rejects_file = _open_rejects(rejects)
+        waiting: deque[tuple[_Log, Future[_Scanned] | None]] = deque()
+        with ThreadPoolExecutor(workers) as threads:
+            try:
+                for log, piece in self._pieces():
+                    waiting.append((log, threads.submit(self._scan, log, piece) if piece else None))
+                    if len(waiting) > workers + 1:
+                        self._fold(*waiting.popleft(), rejects_file)
+                while waiting:
+                    self._fold(*waiting.popleft(), rejects_file)
+            finally:
+                for _, scanned in waiting:
+                    if scanned is not None:
+                        scanned.cancel()
+                if rejects_file is not None:
+                    rejects_file.close()
+
+    def _pieces(self) -> Iterator[tuple[_Log, Piece | None]]:
+        """All pieces of all logs in order; None after the last of each."""
+        for log in self.logs:
+            try:
+                log.reader = open_source(log.source)
+            except SourceError as error:
+                if len(self.logs) == 1:
+                    raise
+                log.error = str(error)
+                continue
+            found = self.formats[0] if self.forced else detect(log.reader.head, self.formats)
+            log.line_format = found
+            for piece in log.reader.pieces():
+                yield log, piece
+            yield log, None
+
+    def _scan(self, log: _Log, piece: Piece) -> _Scanned:
+        """Read a piece; runs on a thread. What no format reads still has lines to count and to sort."""
+        line_format = log.line_format or self.formats[0]
+        scanner = new_scanner(line_format, narrow_outputs(line_format))
+        size = 0
+        for block in piece.blocks():
+            size += block.stop
+            if block.too_long:
+                scanner.reject(block.text, 0, block.stop, block.offset, block.continued)
+            else:
+                scanner.scan(block.text, 0, block.stop, block.offset)
+        rows, misfits, lines = scanner.take()
+        parsed = rows.height
+        since, until = self.span
+        if since is not None:
+            rows = rows.filter(pl.col("time") >= since)
+        if until is not None:
+            rows = rows.filter(pl.col("time") < until)
+        return _Scanned(rows, parsed, misfits, lines, size)
+
+    def _fold(self, log: _Log, scanned: Future[_Scanned] | None, rejects: BinaryIO | None) -> None:
+        if scanned is None:
+            self.fold.close_source(log.number)
+            if log.reader is not None:
+                log.error = log.reader.error
+                log.reader.close()
+            return
+        rows, parsed, misfits, lines, size = scanned.result()
+        rejected = log.other.sort(misfits)
+        self._note(log, rejected)
+        if rejects is not None:
+            rejects.writelines(rejected["line"])
+        log.lines += lines
+        log.parsed += parsed
+        log.rejected += int((rejected["reason"] != _CONTINUED).sum())
+        if rows.height:
+            exact = log.line_format is not None and has_exact_times(log.line_format)
+            self.fold.add(log.number, rows, exact_times=exact)
+        if self.progress is not None:
+            self.progress(size)
+
+    def _note(self, log: _Log, rejected: pl.DataFrame) -> None:
+        """Keep the first rejected lines of the run for the report."""
+        line_format = log.line_format
+        wanted = rejected.filter(pl.col("reason") != _CONTINUED).head(_SAMPLES - len(self.samples))
+        for row in wanted.iter_rows(named=True):
+            reason = (
+                line_format.explain(row["field"] - 1, row["reason"]) if line_format else "fits no known log format"
+            )
+            text = row["line"][:_SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
+            self.samples.append(RejectedSample(log.source.uri, log.lines + row["number"] + 1, reason, text))
+
+    def input(self, tables: Tables, cluster: Cluster | None, begun: float) -> Input:
+        """What was read."""
+        rows = [
+            SourceRow(
+                uri=log.source.uri,
+                format=log.line_format.name if log.line_format else None,
+                envelope="none" if log.line_format else None,
+                node=_node(log.source, cluster),
+                pod=log.source.pod,
+                bytes=log.reader.bytes_read if log.reader else 0,
+                lines=log.lines,
+                parsed=log.parsed,
+                rejected=log.rejected,
+                other=sum(log.other.kinds.values()),
+                error=log.error,
+            )
+            for log in self.logs
+        ]
+        kinds: dict[str, int] = {}
+        for log in self.logs:
+            for kind, count in log.other.kinds.items():
+                kinds[kind] = kinds.get(kind, 0) + count
+        return Input(
+            sources=rows,
+            bytes=sum(row.bytes for row in rows),
+            lines=sum(row.lines for row in rows),
+            parsed=sum(row.parsed for row in rows),
+            rejected=sum(row.rejected for row in rows),
+            other=sum(row.other for row in rows),
+            first_time=tables.addresses["first_time"].min(),  # type: ignore[arg-type]
+            last_time=tables.addresses["last_time"].max(),  # type: ignore[arg-type]
+            rejected_samples=self.samples,
+            other_kinds=kinds,
+            elapsed_seconds=round(time.perf_counter() - begun, 3),
+            cluster=cluster.name if cluster else None,
+        )
+
+    def signals(self, tables: Tables) -> dict[str, int]:
+        """What access lines and error-log lines gave away."""
+        found = dict(tables.signals)
+        for log in self.logs:
+            for name, count in log.other.signals.items():
+                found[name] = found.get(name, 0) + count
+        return found
+
+    def origins(self, tables: Tables, cluster: Cluster | None) -> pl.DataFrame:
+        """The table of sources with the node, pod and namespace that each came from."""
+        rows = [
+            (log.number, _node(log.source, cluster), log.source.pod, log.source.namespace)
+            for log in self.logs
+        ]
+        schema = {"source": pl.UInt32, "node": pl.String, "pod": pl.String, "namespace": pl.String}
+        return pl.DataFrame(rows, schema=schema, orient="row").join(tables.sources, on="source", how="inner")
+
+
+def _node(source: Source, cluster: Cluster | None) -> str | None:
+    return cluster.node_of(source.namespace, source.pod) if cluster is not None and source.pod is not None else None
+
+
+def _open_rejects(rejects: str | os.PathLike[str] | None) -> BinaryIO | None:
+    if rejects is None:
+        return None
+    try:
+        return open(rejects, "wb")
+    except OSError as error:
+        raise UsageError(f"{os.fspath(rejects)}: cannot be written: {error.strerror}") from None

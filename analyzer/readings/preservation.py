@@ -1,0 +1,181 @@
+"""Preservation: for how many requests is the logged remote address the visitor's own, and what stands in otherwise.
+
+``preserved_pct = 100 * preserved / considered``. Whether a preserved address can be trusted is another reading; what
+to do about a lost one is a finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from analyzer.addresses.classify import CLASSES
+from analyzer.addresses.ranges import format_addresses
+from analyzer.readings.bitmap import linear_count
+from analyzer.readings.shares import considered, excluded, percent
+
+PRESERVED_PCT = 99.0
+"""From here the headline says preserved: a handful of internal callers does not spoil a sound setup."""
+PARTLY_PCT = 50.0
+"""From here it says partly preserved: most visitors keep their address, as with one of two listeners mended."""
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """Requests left out of `considered`; each counts once, for the first of these reasons that holds."""
+
+    health_probe: int
+    unparsed_request: int
+    in_cluster: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """All requests of one class; `pct` is the share of all requests, so that the five classes add up to 100."""
+
+    requests: int
+    considered: int
+    addresses: int
+    pct: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KindRow:
+    """Considered requests of one kind; `pct` is their share of all considered requests.
+
+    `addresses` counts the addresses with a considered request; `examples` and `rules` are those of the busiest, none
+    for public clients, whose addresses are nobody's business.
+    """
+
+    class_: str
+    kind: str
+    considered: int
+    pct: float | None
+    addresses: int
+    examples: list[str]
+    rules: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRow:
+    """One remote address with all its requests; fan-in is estimated, None where the log names no one."""
+
+    address: str
+    class_: str
+    kind: str
+    rule: str
+    requests: int
+    user_agents: int | None
+    forwarded_clients: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preservation:
+    """The numbers of the headline.
+
+    ``requests = considered + sum(excluded)``, ``considered = sum(classes.*.considered) = sum(kinds.*.considered)`` and
+    ``preserved = classes.client.considered``.
+    """
+
+    requests: int
+    considered: int
+    preserved: int
+    preserved_pct: float | None
+    recoverable_pct: float | None
+    verdict: str
+    excluded: Excluded
+    classes: dict[str, ClassCount]
+    kinds: list[KindRow]
+    addresses: list[AddressRow]
+
+
+def preservation(labelled: pl.DataFrame, *, top: int) -> Preservation:
+    """Read preservation off a labelled address table.
+
+    Parameters
+    ----------
+    labelled
+        The address table with the columns that `Classifier.label` appends.
+    top
+        How many addresses to list, the busiest first, ties by address; 0 lists all.
+
+    Returns
+    -------
+    Preservation
+        `preserved_pct` is None when no request could be considered.
+    """
+    frame = labelled.with_columns(considered())
+    sums = frame.select(pl.sum("requests", "considered"), *excluded()).row(0, named=True)
+    requests, total = sums.pop("requests"), sums.pop("considered")
+    classes = _classes(frame, requests)
+    preserved = classes["client"].considered
+    preserved_pct = percent(preserved, total)
+    return Preservation(
+        requests=requests,
+        considered=total,
+        preserved=preserved,
+        preserved_pct=preserved_pct,
+        recoverable_pct=None,
+        verdict=_verdict(preserved_pct),
+        excluded=Excluded(**sums),
+        classes=classes,
+        kinds=_kinds(frame, total),
+        addresses=_addresses(frame, top),
+    )
+
+
+def _verdict(preserved_pct: float | None) -> str:
+    if preserved_pct is None:
+        return "unknown"
+    if preserved_pct > PRESERVED_PCT:
+        return "preserved"
+    return "partly" if preserved_pct >= PARTLY_PCT else "not-preserved"
+
+
+def _classes(frame: pl.DataFrame, requests: int) -> dict[str, ClassCount]:
+    counted = frame.group_by("class").agg(pl.sum("requests", "considered"), pl.count("address"))
+    by_class = {name: counts for name, *counts in counted.iter_rows()}
+    classes = {}
+    for name in CLASSES:
+        of_class, visits, addresses = by_class.get(name, (0, 0, 0))
+        classes[name] = ClassCount(of_class, visits, addresses, percent(of_class, requests))
+    return classes
+
+
+def _kinds(frame: pl.DataFrame, total: int) -> list[KindRow]:
+    # Selected before they are filtered: a filter copies every column it is given.
+    visited = pl.col("considered") > 0
+    visits = frame.select("class", "kind", "considered").filter(visited)
+    counted = visits.group_by("class", "kind").agg(pl.sum("considered"), pl.len())
+    named = frame.select("class", "kind", "considered", "address", "rule").filter(visited, pl.col("kind") != "public")
+    busiest = named.group_by("class", "kind").agg(pl.col("address", "rule").top_k_by("considered", _EXAMPLES))
+    samples = {
+        (class_, kind): (format_addresses(pl.Series(addresses, dtype=pl.UInt128)).to_list(), list(dict.fromkeys(rules)))
+        for class_, kind, addresses, rules in busiest.iter_rows()
+    }
+    nothing: tuple[list[str], list[str]] = ([], [])
+    return [
+        KindRow(class_, kind, count, percent(count, total), addresses, *samples.get((class_, kind), nothing))
+        for class_, kind, count, addresses in counted.sort(
+            "considered", "class", "kind", descending=[True, False, False]
+        ).iter_rows()
+    ]
+
+
+def _addresses(frame: pl.DataFrame, top: int) -> list[AddressRow]:
+    rows = frame.filter(pl.col("address").is_not_null())
+    if 0 < top < rows.height:
+        # Cheaper than sorting a million rows by two keys: cut at the smallest count that is still shown.
+        rows = rows.filter(pl.col("requests") >= rows["requests"].top_k(top).min())
+    rows = rows.sort("requests", "address", descending=[True, False])
+    rows = rows.head(top) if top else rows
+    texts = format_addresses(rows["address"])
+    columns = rows.select("class", "kind", "rule", "requests", "user_agents", "forwarded")
+    return [
+        AddressRow(text, class_, kind, rule, requests, linear_count(agents) or None, linear_count(forwarded) or None)
+        for text, (class_, kind, rule, requests, agents, forwarded) in zip(texts, columns.iter_rows(), strict=True)
+    ]

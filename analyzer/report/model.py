@@ -1,0 +1,94 @@
+"""The report as data: its field names are the keys of ``logscan.report/1`` (``schema.json`` beside this file).
+
+Nothing is computed here, and importing this module loads neither polars nor a renderer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from analyzer.report import load_format
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from analyzer.readings.geo import Geo
+    from analyzer.readings.preservation import Preservation
+    from analyzer.readings.rate_limit import RateLimit
+    from analyzer.readings.skew import Skew
+    from analyzer.readings.timeline import Timeline
+
+SCHEMA = "logscan.report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One input and what its lines were: ``lines = parsed + rejected + other``.
+
+    `format` and `envelope` are None where none was recognised; `error` says what could not be read, None where all was.
+    """
+
+    uri: str
+    format: str | None
+    envelope: str | None
+    node: str | None
+    pod: str | None
+    bytes: int
+    lines: int
+    parsed: int
+    rejected: int
+    other: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedSample:
+    """A line that could not be read: its place (line numbers begin at 1), the reason, and its text as logged."""
+
+    uri: str
+    line: int | None
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What was read: the sources, and their sums.
+
+    `other_kinds` splits `other` by what the lines were. `cluster` is the name of the cluster file, None without one.
+    """
+
+    sources: list[SourceRow]
+    bytes: int
+    lines: int
+    parsed: int
+    rejected: int
+    other: int
+    first_time: datetime | None
+    last_time: datetime | None
+    rejected_samples: list[RejectedSample] = field(default_factory=list)
+    other_kinds: dict[str, int] = field(default_factory=dict)
+    elapsed_seconds: float | None = None
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All readings of one analysis."""
+
+    schema: str = field(default=SCHEMA, init=False)
+    version: str
+    input: Input
+    preservation: Preservation
+    trust: None = None
+    signals: dict[str, int]
+    skew: Skew
+    geo: Geo
+    rate_limit: RateLimit
+    timeline: Timeline
+    findings: list[dict[str, object]] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Write the report as JSON, schema ``logscan.report/1``, with a newline at the end."""
+        return load_format("json").render(self)

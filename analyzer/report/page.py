@@ -1,0 +1,86 @@
+"""A page of text lines for a terminal: they fit a width, and nothing that a log wrote can drive the terminal.
+
+Every line passes `Page.line`, where text from logs loses control characters; rich adds colour and knows how wide a
+character is, and its markup is never interpreted.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from analyzer.report.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+INDENT = "  "
+LABEL = 13
+"""Columns of the label before a section."""
+GAP = "   "
+
+
+class Page:
+    """Lines that fit a width; the one place where text becomes something a terminal reads."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._lines: list[Text] = []
+
+    def line(self, text: str, style: str = "", *, label: str = "", label_style: str = "bold") -> None:
+        """Add one line, cropped to the width."""
+        label = INDENT + printable(label)
+        text = _crop(text, self.width - cell_len(label))
+        self._lines.append(Text.assemble((label, label_style), (text, style)))
+
+    def section(self, label: str, parts: Iterable[str], gap: str = GAP, style: str = "") -> None:
+        """Add parts side by side under a label, on as many lines as they need; no part is broken over two."""
+        for index, line in enumerate(flow(parts, self.width - len(INDENT) - LABEL, gap)):
+            self.line(line, style, label=f"{label if index == 0 else '':<{LABEL}}")
+
+    def blank(self) -> None:
+        """Add an empty line, unless there is one."""
+        if self._lines and self._lines[-1].plain:
+            self._lines.append(Text())
+
+    def write(self, *, color: bool) -> str:
+        """Return the page as text."""
+        file = io.StringIO()
+        console = Console(
+            file=file,
+            width=self.width + 1,
+            force_terminal=color,
+            color_system="standard" if color else None,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            legacy_windows=False,
+        )
+        for line in self._lines:
+            console.print(line, no_wrap=True, overflow="ignore", crop=False)
+        return "\n".join(line.rstrip() for line in file.getvalue().split("\n"))
+
+
+def first_that_fits(room: int, *variants: str) -> str:
+    """Return the first of these that fits into `room` columns, else the last."""
+    return next((variant for variant in variants if cell_len(printable(variant)) <= room), variants[-1])
+
+
+def flow(parts: Iterable[str], width: int, gap: str) -> list[str]:
+    """Put parts side by side on lines of at most `width` columns; a part that is wider has its own."""
+    lines: list[str] = []
+    for part in map(printable, filter(None, parts)):
+        if lines and cell_len(lines[-1]) + len(gap) + cell_len(part) <= width:
+            lines[-1] += gap + part
+        else:
+            lines.append(part)
+    return lines
+
+
+def _crop(text: str, width: int) -> str:
+    text = printable(text)
+    return text if cell_len(text) <= width else set_cell_size(text, max(width - 3, 0)) + "..."

@@ -1,0 +1,96 @@
+"""What the tables need of each line: a few narrow values, made by the scanner in its one pass.
+
+Health probes are told by their user agent: kube-probe (kubernetes pkg/probe/http), AWS ELB-HealthChecker, Google's
+GoogleHC, Azure's "Load Balancer Agent" and HealthProbe, each in its vendor's documentation on health checks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analyzer.parsing.log_format import LineFormat, Type
+from analyzer.parsing.schema import DTYPES, Kind, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HEALTH_PROBES = (b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/", b"Load Balancer Agent", b"HealthProbe")
+
+#: What a request line gives away, in the contract's words: PROXY protocol v1 and v2 and TLS sent to a listener that
+#: expects none of them, as nginx escapes what it could not read (measured on nginx 1.22.1).
+REQUEST_SIGNALS = {
+    "proxy_v1_to_plain_listener": (b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"),
+    "proxy_v2_to_plain_listener": (b"\\x00", b"\\u0000", b"\\x0D\\x0A\\x0D\\x0A\\x00\\x0D\\x0AQUIT"),
+    "tls_to_plain_listener": (b"\\x16\\x03", b"\\u0016\\u0003"),
+}
+_REQUEST_TAGS = [(name, pattern) for name, patterns in REQUEST_SIGNALS.items() for pattern in patterns]
+
+#: nginx could not read the request with these, so it never looked for the client behind the peer.
+_UNREAD_STATUS = (400, 408, 497, 505)
+
+#: name -> (access-log column, kind, patterns, value where the format does not carry the column)
+_WANTED: dict[str, tuple[str, Kind, tuple[bytes, ...], object]] = {
+    "address": ("remote_addr", Kind.ADDRESS, (), None),
+    "time": ("time", Kind.TIME, (), None),
+    "status": ("status", Kind.UINT16, (), None),
+    "bytes": ("body_bytes_sent", Kind.UINT64, (), None),
+    "user_agents": ("user_agent", Kind.FANIN, (), 0),
+    "forwarded": ("x_forwarded_for", Kind.FANIN_FIRST, (), 0),
+    "probe": ("user_agent", Kind.TAG, HEALTH_PROBES, 0),
+    "signal": ("request", Kind.TAG, tuple(pattern for _, pattern in _REQUEST_TAGS), 0),
+    "readable": ("request", Kind.READABLE, (), 1),
+    "untried": ("upstream_addr", Kind.TAG, (b"-", b""), 1),
+    "unnamed": ("upstream_name", Kind.TAG, (b"",), 0),
+}
+
+
+def narrow_outputs(line_format: LineFormat) -> list[Output]:
+    """What to ask a scanner for."""
+    carried = line_format.columns
+    wanted = [
+        Output(name, kind, carried[column], patterns)
+        for name, (column, kind, patterns, _) in _WANTED.items()
+        if column in carried
+    ]
+    if has_exact_times(line_format):
+        wanted.append(Output("request_time", Kind.SECONDS, carried["request_time"]))
+    return wanted or [Output("offset", Kind.OFFSET, 0)]
+
+
+def has_exact_times(line_format: LineFormat) -> bool:
+    """Whether the format says to the millisecond when a request came: ``$msec`` and ``$request_time``."""
+    carried = line_format.columns
+    return "request_time" in carried and "time" in carried and line_format.fields[carried["time"]].type is Type.MSEC
+
+
+def complete(rows: pl.DataFrame) -> pl.DataFrame:
+    """Fill in what the format does not carry, and say of each row whether it is a health probe or an unread request.
+
+    A request counts as unread where nginx refused it before it looked for the client (status 400, 408, 497, 505),
+    tried no upstream, and either could not read the request line or had not chosen a server: ingress-nginx then writes
+    empty brackets. A 403 is not among them: there the client was looked for.
+    """
+    missing = [
+        pl.lit(absent, DTYPES[kind]).alias(name)
+        for name, (_, kind, _, absent) in _WANTED.items()
+        if name not in rows.columns
+    ]
+    probe = pl.col("probe") > 0
+    unread = (
+        pl.col("status").is_in(_UNREAD_STATUS).fill_null(value=False)
+        & (pl.col("untried") > 0)
+        & ((pl.col("readable") == 0) | (pl.col("unnamed") > 0))
+    )
+    return rows.with_columns(missing).with_columns(health_probe=probe, unparsed_request=unread & ~probe)
+
+
+def count_signals(rows: pl.DataFrame) -> dict[str, int]:
+    """How many requests carry each of `REQUEST_SIGNALS`."""
+    counts = dict.fromkeys(REQUEST_SIGNALS, 0)
+    for tag, count in rows.filter(pl.col("signal") > 0)["signal"].value_counts().iter_rows():
+        counts[_REQUEST_TAGS[tag - 1][0]] += count
+    return counts
+
+

@@ -1,0 +1,30 @@
+"""Build the native scanner, which is optional, and place ``rules/`` inside the package; all else is in pyproject.toml."""
+
+import os
+
+from setuptools import Extension, find_packages, setup
+
+RULES = "analyzer._rules"
+
+setup(
+    packages=[*find_packages(include=["analyzer*"]), RULES],
+    package_dir={RULES: "rules"},
+    package_data={RULES: ["*/*.toml"], "analyzer": ["py.typed", "report/*.json"]},
+    ext_modules=[
+        Extension(
+            name,
+            sources=[source],
+            depends=["analyzer/arrow.h"],
+            py_limited_api=True,
+            define_macros=[("Py_LIMITED_API", "0x030B0000")],
+            extra_compile_args=["-O3", "-fvisibility=hidden"],
+            # Without a compiler logscan installs all the same and reads with the portable scanner.
+            optional=os.environ.get("LOGSCAN_REQUIRE_NATIVE", "") in {"", "0"},
+        )
+        for name, source in {
+            "analyzer.parsing._scanner": "analyzer/parsing/scanner.c",
+            "analyzer.tables._limit_req": "analyzer/tables/limit_req.c",
+        }.items()
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

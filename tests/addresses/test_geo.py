@@ -1,0 +1,433 @@
+"""Geo databases: every vendor's layout, every address as the vendor's own reader answers, no file that does harm."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
+
+import maxminddb
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analyzer.addresses import mmdb as reading
+from analyzer.addresses.geo import GeoDatabase
+from analyzer.addresses.ranges import MAPPED, to_number
+from analyzer.errors import GeoError
+from tests import mmdb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOTHING = (None, None, None, None)
+GB = {"country": {"iso_code": "GB", "names": {"en": "United Kingdom"}}, "continent": {"code": "EU"}}
+
+LAYOUTS: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
+    "MaxMind Country": (GB | {"registered_country": {"iso_code": "FR"}}, ("GB", "EU", None, None)),
+    "MaxMind City": (
+        GB | {"city": {"names": {"en": "Boxford"}}, "location": {"latitude": 51.75}, "postal": {"code": "OX1"}},
+        ("GB", "EU", None, None),
+    ),
+    "MaxMind ASN": (
+        {"autonomous_system_number": 1221, "autonomous_system_organization": "Telstra"},
+        (None, None, 1221, "Telstra"),
+    ),
+    "MaxMind Enterprise": (
+        GB | {"traits": {"autonomous_system_number": 20712, "autonomous_system_organization": "Andrews & Arnold"}},
+        ("GB", "EU", 20712, "Andrews & Arnold"),
+    ),
+    "DB-IP Country Lite": (
+        {"continent": {"code": "EU"}, "country": {"iso_code": "DE", "is_in_european_union": True}},
+        ("DE", "EU", None, None),
+    ),
+    "IPinfo Lite": (
+        {
+            "asn": "AS174",
+            "as_name": "Cogent",
+            "as_domain": "cogentco.com",
+            "continent": "North America",
+            "continent_code": "NA",
+            "country": "United States",
+            "country_code": "US",
+        },
+        ("US", "NA", 174, "Cogent"),
+    ),
+    "old IPinfo country_asn": (
+        {"country": "JP", "country_name": "Japan", "continent": "AS", "continent_name": "Asia", "asn": "AS2516"},
+        ("JP", "AS", 2516, None),
+    ),
+    "ip-location-db country": ({"country_code": "BT"}, ("BT", None, None, None)),
+    "ip-location-db ASN": (
+        {"autonomous_system_number": 4_294_967_295, "autonomous_system_organization": ""},
+        (None, None, 4_294_967_295, None),
+    ),
+    "only registered": ({"registered_country": {"iso_code": "FR"}, "country_code": "US"}, ("US", None, None, None)),
+    "a country without its code": ({"country": "Peru", "country_code": "", "asn": "7"}, (None, None, 7, None)),
+}
+
+# Networks of both families, nested, with neighbours of the same record; IPv4 next to the ends of its space.
+NETWORKS = {
+    "0.0.0.0/8": {"country_code": "AA"},
+    "81.2.69.0/24": GB,
+    "81.2.69.128/25": {"country_code": "FR"},
+    "81.2.69.142/32": {"country_code": "DE", "asn": "AS1"},
+    "81.2.70.0/24": GB,
+    "81.2.71.0/24": GB,
+    "203.0.113.0/24": {"asn": "AS64496", "as_name": "Ω"},
+    "255.255.255.255/32": {"country_code": "ZW"},
+    "2001:db8::/32": {"country_code": "NL"},
+    "2001:db8:1::/48": {"country_code": "BE"},
+    "2a00::/12": GB,
+    "fe00::/7": {"country_code": "SE"},
+}
+EDGES = [
+    *("0.0.0.1", "0.255.255.255", "1.0.0.0", "81.2.68.255", "81.2.69.0", "81.2.69.127", "81.2.69.128", "81.2.69.141"),
+    *("81.2.69.142", "81.2.69.143", "81.2.71.255", "81.2.72.0", "203.0.113.7", "255.255.255.254", "255.255.255.255"),
+    *("::", "::1", "::81.2.69.142", "::255.255.255.255", "::1:0:0", "::fffe:ffff:ffff", "::1:0:0:0", "64:ff9b::1"),
+    *("2001:0:5102:458e::", "2001:0:ffff:ffff:ffff::", "2001:1::", "2001:db8::", "2001:db8:1::", "2001:db9::"),
+    *("2002:5102:458e::", "2002:5102:458e:ffff:ffff:ffff:ffff:ffff", "2002:ffff:ffff::1", "2003::", "2a00::1"),
+    *("2a0f:ffff::", "2a10::", "fe00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep every test off the user's own cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "logscan" / "geo"
+
+
+def locate(database: GeoDatabase, *addresses: str) -> list[tuple[Any, ...]]:
+    """Look up addresses given as text."""
+    numbers = pl.Series([to_number(address) for address in addresses], dtype=pl.UInt128)
+    return database.lookup(numbers).rows()
+
+
+def oracle(reader: maxminddb.Reader, address: IPv4Address | IPv6Address) -> tuple[Any, ...]:
+    """Answer as the vendor's reader; an IPv4-mapped address is an IPv4 address to us."""
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.version == 6 and reader.metadata().ip_version == 4:
+        return NOTHING
+    record: Any = reader.get(address) or {}
+    country = record.get("country_code") or record.get("country", {}).get("iso_code")
+    asn = int(record["asn"][2:]) if "asn" in record else None
+    return country, record.get("continent", {}).get("code"), asn, record.get("as_name")
+
+
+def assert_agrees(path: Path, addresses: list[IPv4Address | IPv6Address]) -> None:
+    """Compare every answer with the vendor's reader."""
+    found = locate(GeoDatabase.open([path]), *map(str, addresses))
+    with maxminddb.open_database(path) as reader:
+        assert found == [oracle(reader, address) for address in addresses]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(layout: str, tmp_path: Path) -> None:
+    """Every vendor's record gives the same four columns, told by its keys alone."""
+    record, expected = LAYOUTS[layout]
+    records = {"81.2.69.0/24": record, "192.0.2.0/24": {"country_code": "ZZ"}}
+    database = GeoDatabase.open([mmdb.write(tmp_path / "no-name-to-go-by", records)])
+    assert locate(database, "81.2.69.142") == [expected]
+
+
+@pytest.mark.parametrize("asn", ["AS0", "AS4294967296", "AS", "AS-1", "174 ", "١٧٤", 0, 2**40, True, 1.5, ["AS1"]])
+def test_asn_that_is_none(asn: object, tmp_path: Path) -> None:
+    """An ASN that is no number of 32 bits is unknown, whatever its type."""
+    path = mmdb.write(tmp_path / "a.mmdb", {"81.2.69.0/24": {"country_code": "GB", "asn": asn, "as_name": 7}})
+    assert locate(GeoDatabase.open([path]), "81.2.69.1") == [("GB", None, None, None)]
+
+
+@pytest.mark.parametrize("aliases", [True, False])
+@pytest.mark.parametrize("record_size", [24, 28, 32])
+@pytest.mark.parametrize("ip_version", [4, 6])
+def test_edges(ip_version: int, record_size: int, aliases: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """First and last addresses of networks, aliases of IPv4 and gaps are answered as the vendor's reader does."""
+    networks = {network: record for network, record in NETWORKS.items() if ip_version == 6 or ":" not in network}
+    path = mmdb.write(tmp_path / "a.mmdb", networks, aliases=aliases, ip_version=ip_version, record_size=record_size)
+    assert_agrees(path, [ip_address(address) for address in EDGES])
+
+
+@pytest.mark.parametrize("network", ["::/0", "::/1", "::/64", "::/80", "::/95", "::/96", "0.0.0.0/0", "::ffff:0:0/96"])
+@pytest.mark.parametrize("aliases", [True, False])
+def test_ipv4_inside_a_larger_network(network: str, aliases: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """IPv4 is answered right where one network holds all of it, and its neighbours of the same record are kept."""
+    networks = {network: {"country_code": "AA"}, "2a00::/12": {"country_code": "AA"}, "4000::/2": GB}
+    path = mmdb.write(tmp_path / "a.mmdb", networks, aliases=aliases)
+    assert_agrees(path, [ip_address(address) for address in EDGES])
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> IPv4Address | IPv6Address:
+    """Draw an address, often one that is or embeds IPv4."""
+    ipv4 = draw(st.integers(0, 2**32 - 1))
+    tail = draw(st.integers(0, 2**80 - 1))
+    embedded = st.sampled_from([ipv4, MAPPED | ipv4, 0x2002 << 112 | ipv4 << 80 | tail, 0x20010000 << 96 | ipv4 << 64])
+    return draw(st.one_of(st.just(IPv4Address(ipv4)), st.ip_addresses(), embedded.map(IPv6Address)))
+
+
+@st.composite
+def networks(draw: st.DrawFn, version: int) -> str:
+    """Draw a network of any size."""
+    address = draw(st.ip_addresses(v=4) if version == 4 else addresses())
+    length = draw(st.integers(1, address.max_prefixlen))
+    spare = address.max_prefixlen - length
+    return f"{type(address)(int(address) >> spare << spare)}/{length}"
+
+
+@pytest.mark.parametrize("ip_version", [4, 6])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_agrees_with_the_reader(ip_version: int, data: st.DataObject, tmp_path: Path) -> None:
+    """Any address of either family, in any database, is answered as the vendor's reader does."""
+    countries = st.sampled_from(["AA", "BB", "CC"]).map(lambda code: {"country_code": code})
+    chosen = {"9.0.0.0/8": GB} | data.draw(st.dictionaries(networks(ip_version), countries, max_size=12))
+    options: dict[str, Any] = {"aliases": data.draw(st.booleans()), "record_size": data.draw(st.sampled_from([24, 28, 32]))}
+    path = mmdb.write(tmp_path / "a.mmdb", chosen, ip_version=ip_version, **options)
+    inside = [ip_address(network.split("/")[0]) for network in chosen]
+    assert_agrees(path, inside + data.draw(st.lists(addresses(), min_size=1, max_size=40)))
+
+
+def test_null_and_none(tmp_path: Path) -> None:
+    """A null address has no place, no addresses give no rows, and the columns keep their types."""
+    database = GeoDatabase.open([mmdb.write(tmp_path / "a.mmdb", NETWORKS)])
+    found = database.lookup(pl.Series("remote", [None, to_number("81.2.70.1"), None], dtype=pl.UInt128))
+    assert found.rows() == [NOTHING, ("GB", "EU", None, None), NOTHING]
+    empty = database.lookup(pl.Series([], dtype=pl.UInt128))
+    assert empty.is_empty()
+    assert empty.schema == {"country": pl.String, "continent": pl.String, "asn": pl.UInt32, "as_name": pl.String}
+
+
+def test_several_files(tmp_path: Path) -> None:
+    """Country and ASN each come from the first file that knows them, with the continent and name that go with them."""
+    first = {
+        "10.1.0.0/16": {"country_code": "AA"},
+        "10.2.0.0/16": {"continent": {"code": "EU"}},
+        "10.4.0.0/16": {"asn": "AS1"},
+    }
+    second = {
+        "10.0.0.0/14": {"country_code": "BB", "continent_code": "NA", "asn": "AS2", "as_name": "two"},
+        "10.4.0.0/16": {"asn": "AS2", "as_name": "two"},
+    }
+    paths = [mmdb.write(tmp_path / "1.mmdb", first), mmdb.write(tmp_path / "2.mmdb", second)]
+    assert locate(GeoDatabase.open(paths), "10.1.0.1", "10.2.0.1", "10.3.0.1", "10.4.0.1", "10.5.0.1") == [
+        ("AA", None, 2, "two"),
+        ("BB", "NA", 2, "two"),
+        ("BB", "NA", 2, "two"),
+        (None, None, 1, None),
+        NOTHING,
+    ]
+
+
+def test_describe(tmp_path: Path) -> None:
+    """A report can name each database, what it is and how old it is, in the order given."""
+    one = mmdb.write(tmp_path / "1.mmdb", NETWORKS, database_type="GeoLite2-Country")
+    two = mmdb.write(tmp_path / "2.mmdb", NETWORKS, database_type="ipinfo lite", build_epoch=1)
+    assert GeoDatabase.open([one, two]).describe() == [
+        {"file": str(one), "type": "GeoLite2-Country", "built": "2026-01-01T00:00:00Z"},
+        {"file": str(two), "type": "ipinfo lite", "built": "1970-01-01T00:00:01Z"},
+    ]
+
+
+def test_neighbours_merge(tmp_path: Path, cache: Path) -> None:
+    """Networks side by side that say the same are one range."""
+    GeoDatabase.open([mmdb.write(tmp_path / "a.mmdb", {f"10.0.{n}.0/24": GB for n in range(256)}, ip_version=4)])
+    (cached,) = cache.iterdir()
+    assert pl.read_ipc(cached)["first"].list.len().item() == 3
+
+
+def test_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second run answers the same without reading the database's records, under whatever name it now has."""
+    path = mmdb.write(tmp_path / "a.mmdb", NETWORKS)
+    fresh = locate(GeoDatabase.open([path]), *EDGES)
+    monkeypatch.setattr(reading, "read", None)
+    renamed = path.rename(tmp_path / "b.mmdb")
+    database = GeoDatabase.open([renamed])
+    assert locate(database, *EDGES) == fresh
+    assert database.describe()[0]["file"] == str(renamed)
+
+
+def test_new_content_is_read_anew(tmp_path: Path, cache: Path) -> None:
+    """An updated database is never answered from the cache of the old one, and nothing but cache files is left."""
+    path = mmdb.write(tmp_path / "a.mmdb", {"10.0.0.0/8": {"country_code": "AA"}})
+    assert locate(GeoDatabase.open([path]), "10.0.0.1")[0][0] == "AA"
+    mmdb.write(path, {"10.0.0.0/8": {"country_code": "BB"}})
+    assert locate(GeoDatabase.open([path]), "10.0.0.1")[0][0] == "BB"
+    assert {file.suffix for file in cache.iterdir()} == {".arrow"}
+
+
+@pytest.mark.parametrize("damage", ["empty", "junk", "cut", "another table", "directory"])
+def test_damaged_cache(damage: str, tmp_path: Path, cache: Path) -> None:
+    """A cache file that cannot be used is passed over and, where it can be, written again."""
+    path = mmdb.write(tmp_path / "a.mmdb", NETWORKS)
+    fresh = locate(GeoDatabase.open([path]), *EDGES)
+    (cached,) = cache.iterdir()
+    content = cached.read_bytes()
+    cached.unlink()
+    if damage == "directory":
+        cached.mkdir()
+    elif damage == "another table":
+        pl.DataFrame({"type": ["x"]}).write_ipc(cached)
+    else:
+        cached.write_bytes({"empty": b"", "junk": b"junk" * 999, "cut": content[: len(content) // 2]}[damage])
+    assert locate(GeoDatabase.open([path]), *EDGES) == fresh
+    assert cached.is_dir() or cached.read_bytes() == content
+
+
+@pytest.mark.parametrize("base", ["a file", "relative", "no home"])
+def test_unusable_cache(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be cached the database still answers, and nothing is written where it does not belong."""
+    path = mmdb.write(tmp_path / "a.mmdb", NETWORKS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", {"a file": str(path), "relative": "here", "no home": ""}[base])
+    if base == "no home":
+        monkeypatch.setattr("pathlib.Path.home", Mock(side_effect=RuntimeError))
+    assert locate(GeoDatabase.open([path]), "81.2.69.1")[0][0] == "GB"
+    assert {item.name for item in tmp_path.iterdir()} == {"a.mmdb"} | ({"home"} if base == "relative" else set())
+
+
+def broken(name: str) -> bytes:
+    """Return the content of a file that is not what it seems."""
+    record = mmdb.encode({"country_code": "GB"})
+    chain = [[node + 1, node + 1] for node in range(126)]
+    return {
+        "empty": b"",
+        "text": b"not a database\n" * 99,
+        "no data": mmdb.assemble([[mmdb.leaf(9999), mmdb.EMPTY]], record),
+        "tree past the end": mmdb.assemble([[0, 0]], record, node_count=9999),
+        "no networks": mmdb.assemble([[mmdb.EMPTY, mmdb.EMPTY]], record),
+        "other keys": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], mmdb.encode({"connection_type": "Cable"})),
+        "no map": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], mmdb.encode(["GB"])),
+        "loop": mmdb.assemble([[0, 0]], record),
+        "loop with a way out": mmdb.assemble([[0, mmdb.leaf(0)]], record, ip_version=4),
+        "2**127 networks": mmdb.assemble([*chain, [mmdb.leaf(0), mmdb.EMPTY]], record),
+        "2**127 empty networks": mmdb.assemble([*chain, [mmdb.EMPTY, mmdb.EMPTY]], record),
+        "metadata is no map": mmdb.assemble([[0, 0]], record)[:100] + b"\xab\xcd\xefMaxMind.com" + mmdb.encode("x"),
+        "metadata is cut": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], record)[:-20],
+        "record size of 25": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], record).replace(b"\xa1\x18", b"\xa1\x19"),
+        "IP version 5": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], record, ip_version=5),
+        "built in the year 10**9": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], record, build_epoch=2**62),
+        "text that is not UTF-8": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], record.replace(b"GB", b"\xff\xfe")),
+        "a pointer to itself": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], b"\xe1\x41a\x20\x00"),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "got"),
+    [
+        ("empty", "got a file without database metadata at its end"),
+        ("text", "got a file without database metadata at its end"),
+        ("no networks", "expected records with a country or an ASN, got none in this 'Test'"),
+        ("other keys", "expected records with a country or an ASN, got none in this 'Test'"),
+        ("no map", "expected records with a country or an ASN, got none in this 'Test'"),
+        ("no data", "got a broken one"),
+        ("tree past the end", "got a broken one"),
+        ("loop", "got a broken one"),
+        ("loop with a way out", "got a broken one"),
+        ("2**127 networks", "got a broken one"),
+        ("2**127 empty networks", "got a broken one"),
+        ("metadata is no map", "got a broken one"),
+        ("metadata is cut", "got a broken one"),
+        ("record size of 25", "got a broken one"),
+        ("IP version 5", "got a broken one"),
+        ("built in the year 10**9", "got a broken one"),
+        ("text that is not UTF-8", "got a broken one"),
+        ("a pointer to itself", "got a broken one"),
+    ],
+)
+def test_errors(name: str, got: str, tmp_path: Path, cache: Path) -> None:
+    """A file that cannot be used is one clear error that names it, soon, and is never cached."""
+    path = tmp_path / "a.mmdb"
+    path.write_bytes(broken(name))
+    with pytest.raises(GeoError, match=r"^\S*/a\.mmdb: expected [^\n]+, got [^\n]+$") as raised:
+        GeoDatabase.open([path])
+    assert got in str(raised.value)
+    assert not cache.exists()
+
+
+def test_errors_of_the_file_system(tmp_path: Path) -> None:
+    """A missing file, a directory and an archive are told apart, the archive with what to do about it."""
+    with pytest.raises(GeoError, match=r"a\.mmdb: expected a MaxMind DB file \(\.mmdb\), got no such file$"):
+        GeoDatabase.open([tmp_path / "a.mmdb"])
+    with pytest.raises(GeoError, match=r"got something that is no file$"):
+        GeoDatabase.open([tmp_path])
+    packed = tmp_path / "a.mmdb.gz"
+    packed.write_bytes(b"\x1f\x8b\x08" + bytes(99))
+    with pytest.raises(GeoError, match=r"got a gzip archive$") as raised:
+        GeoDatabase.open([packed])
+    assert "gunzip" in str(raised.value.hint)
+
+
+def test_no_pipe_is_read(tmp_path: Path) -> None:
+    """A named pipe that nobody writes to is refused, not waited for."""
+    os.mkfifo(tmp_path / "a.mmdb")
+    with pytest.raises(GeoError, match=r"got something that is no file$"):
+        GeoDatabase.open([tmp_path / "a.mmdb"])
+
+
+def test_records_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading is given up once it has taken longer than any real database takes."""
+    monkeypatch.setattr(reading, "MAX_SECONDS", -1.0)
+    with pytest.raises(GeoError, match=r"a\.mmdb: expected a database that is read in"):
+        GeoDatabase.open([mmdb.write(tmp_path / "a.mmdb", NETWORKS)])
+
+
+def test_a_file_that_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """A database replaced while it is read is an error, and what was read is not cached for either."""
+    path = mmdb.write(tmp_path / "a.mmdb", NETWORKS)
+    read = reading.read
+
+    def read_while_updated(path: Path) -> reading.Contents:
+        contents = read(path)
+        mmdb.write(path, {"10.0.0.0/8": GB})
+        return contents
+
+    monkeypatch.setattr(reading, "read", read_while_updated)
+    with pytest.raises(GeoError, match=r"got one that changed while it was read$"):
+        GeoDatabase.open([path])
+    assert not cache.exists()
+
+
+def test_long_names_are_cut(tmp_path: Path) -> None:
+    """A name as long as a hostile file can make it does not travel through the program."""
+    path = mmdb.write(tmp_path / "a.mmdb", {"10.0.0.0/8": {"asn": "AS1", "as_name": "x" * 60_000}})
+    assert locate(GeoDatabase.open([path]), "10.0.0.1") == [(None, None, 1, "x" * 256)]
+
+
+def test_every_truncation_and_random_damage(tmp_path: Path) -> None:
+    """Cut short anywhere or with bytes changed at random, a file is an error or a database, never a crash."""
+    content = mmdb.write(tmp_path / "good.mmdb", NETWORKS, ip_version=6).read_bytes()
+    path = tmp_path / "a.mmdb"
+    for size in range(0, len(content), 7):
+        path.write_bytes(content[:size])
+        with pytest.raises(GeoError):
+            GeoDatabase.open([path])
+    chance = random.Random(1)  # noqa: S311
+    for _ in range(300):
+        damaged = bytearray(content)
+        for _ in range(chance.randint(1, 8)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            database = GeoDatabase.open([path])
+        except GeoError:
+            continue
+        assert len(locate(database, *EDGES)) == len(EDGES)
+
+
+def test_pyarrow_and_reader_stay_out(tmp_path: Path) -> None:
+    """Asking a cached database imports neither pyarrow nor maxminddb."""
+    path = mmdb.write(tmp_path / "a.mmdb", NETWORKS)
+    GeoDatabase.open([path])
+    code = (
+        "import pathlib, sys; from analyzer.addresses.geo import GeoDatabase\n"
+        f"GeoDatabase.open([pathlib.Path({str(path)!r})])\n"
+        "assert not {'pyarrow', 'maxminddb'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603

@@ -1,0 +1,68 @@
+"""The timeline and its widening buckets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from analyzer.addresses.classify import Class
+from analyzer.readings.timeline import MAX_POINTS, timeline
+
+START = datetime(2026, 11, 21, tzinfo=UTC)
+Schema = dict[str, pl.DataType | type[pl.DataType]]
+
+
+def table(*rows: tuple[datetime, str, int, int]) -> pl.DataFrame:
+    """Make a timeline table of (start of bucket, class, requests, considered)."""
+    schema: Schema = {"time": pl.Datetime("ms", "UTC"), "class": Class, "requests": pl.UInt64, "considered": pl.UInt64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_a_point_sums_its_classes() -> None:
+    """A bucket's percentage is that of its client requests; buckets come in order of time."""
+    minute = timedelta(minutes=1)
+    reading = timeline(
+        table(
+            (START + minute, "unknown", 4, 0),
+            (START, "client", 5, 3),
+            (START, "node", 9, 9),
+        ),
+        60,
+    )
+    assert [(point.time, point.requests, point.considered, point.preserved_pct) for point in reading.points] == [
+        (START, 14, 12, 25.0),
+        (START + minute, 4, 0, None),
+    ]
+    assert reading.bucket_seconds == 60
+
+
+def test_a_week_of_minutes_is_widened_and_loses_nothing() -> None:
+    """10,080 minutes become 672 quarters of an hour with the same requests."""
+    rows = [(START + timedelta(minutes=minute), "client", 2, 1) for minute in range(10_080)]
+    reading = timeline(table(*rows), 60)
+    assert reading.bucket_seconds == 900
+    assert len(reading.points) == 672
+    assert reading.points[0].time == START
+    assert sum(point.requests for point in reading.points) == 20_160
+
+
+def test_years_still_fit() -> None:
+    """Ten years of days fit, in buckets of whole days."""
+    rows = [(START + timedelta(days=day), "client", 1, 1) for day in range(3653)]
+    reading = timeline(table(*rows), 86_400)
+    assert len(reading.points) <= MAX_POINTS
+    assert reading.bucket_seconds % 86_400 == 0
+
+
+def test_one_wrong_clock_does_not_blur_the_rest() -> None:
+    """A line from 1970 is one point more, not a reason for wider buckets."""
+    rows = [(START + timedelta(minutes=minute), "client", 1, 1) for minute in range(100)]
+    reading = timeline(table((datetime(1970, 1, 1, tzinfo=UTC), "client", 1, 1), *rows), 60)
+    assert reading.bucket_seconds == 60
+    assert len(reading.points) == 101
+
+
+def test_an_empty_log_has_no_points() -> None:
+    """No request, no point."""
+    assert timeline(table(), 60).points == []

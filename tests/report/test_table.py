@@ -1,0 +1,279 @@
+"""The terminal report: what the first lines say, what fits, and what never reaches a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.cells import cell_len
+
+from analyzer.readings.preservation import KindRow
+from analyzer.readings.skew import Group
+from analyzer.report import load_format
+from analyzer.report.table import TableFormat
+
+if TYPE_CHECKING:
+    from analyzer.report.model import RejectedSample, Report
+
+SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def words(report: Report, width: int = 80) -> str:
+    """Render without colour, with runs of blanks and line ends made one blank."""
+    return " ".join(TableFormat(width=width).render(report).split())
+
+
+def with_kinds(report: Report, *kinds: KindRow, verdict: str = "partly") -> Report:
+    """Return the report with these kinds of addresses."""
+    return replace(report, preservation=replace(report.preservation, kinds=list(kinds), verdict=verdict))
+
+
+def test_three_lines_say_what_why_and_what_next(report: Report) -> None:
+    """A reader who stops after three lines knows."""
+    lines = TableFormat(width=100).render(report).splitlines()
+    assert lines[0] == "  NOT PRESERVED   14.9 % of visitors keep their IP   447,112 of 3,000,700 requests"
+    assert lines[1] == "  because         9 node addresses (cni-gateway, node) stand for 85.1 % of requests"
+    assert lines[2] == "  next            give --cluster cluster.json to name the nodes"
+    assert lines[3] == ""
+
+
+def test_next_step_depends_on_what_is_missing(report: Report) -> None:
+    """With a cluster file nothing more is asked for, unless private addresses remain that it does not name."""
+    named = replace(report, input=replace(report.input, cluster="cluster.json"))
+    assert "next " not in words(named)
+    private = KindRow("private", "rfc1918", 900, 30.0, 2, ["10.1.0.4", "10.1.0.5"], ["special-purpose: 10.0.0.0/8"])
+    assert "next say what they are with --node, --lb or --client CIDR" in words(with_kinds(named, private))
+    pods = replace(private, kind="pod")
+    assert "next " not in words(with_kinds(named, pods))
+    balancer = KindRow("lb", "cdn", 900, 30.0, 1, ["192.0.2.1"], ["networks/cdn.toml: x"])
+    assert "next " not in words(with_kinds(report, balancer))
+    assert "because 1 load balancer address (cdn) stands for <0.1 % of requests" in words(with_kinds(report, balancer))
+
+
+def test_preserved_asks_for_nothing(report: Report) -> None:
+    """Where all is well there is no next step, and nothing stands in."""
+    client = KindRow("client", "public", 3_000_700, 100.0, 199_203, [], [])
+    all_well = replace(
+        report.preservation, verdict="preserved", preserved=3_000_700, preserved_pct=100.0, kinds=[client]
+    )
+    text = words(replace(report, preservation=all_well))
+    assert text.startswith("PRESERVED 100.0 % of visitors keep their IP 3,000,700 of 3,000,700")
+    assert "because no node, load balancer or private address stands in for a visitor" in text
+    assert "next " not in text
+
+
+def test_almost_all_is_not_all(report: Report) -> None:
+    """99.97 % is never shown as 100.0 %."""
+    almost = replace(report.preservation, verdict="preserved", preserved_pct=99.97)
+    assert "PRESERVED 99.9 % of" in words(replace(report, preservation=almost))
+
+
+def test_several_kinds_of_stand_ins_come_in_order(report: Report) -> None:
+    """The class that hides most visitors comes first."""
+    kinds = [
+        KindRow("lb", "cloud-lb", 1_000_000, 33.3, 1, ["35.191.0.1"], ["networks/gcp.toml: gfe"]),
+        KindRow("node", "node", 1_500_000, 50.0, 3, ["10.0.0.1"], ["cluster.json: node a"]),
+    ]
+    expected = "because 3 node addresses (node) stand for 50.0 % of requests, 1 load balancer address (cloud-lb) for 33"
+    assert expected in words(with_kinds(report, *kinds), width=120)
+
+
+def test_every_section_is_shown(report: Report, rejected_sample: RejectedSample) -> None:
+    """Addresses with their rules, what was left out, the other readings, rejected lines, errors, and the input."""
+    broken = replace(report.input.sources[0], uri="b.gz", error="compressed data ends early")
+    read = replace(report.input, rejected=4, rejected_samples=[rejected_sample] * 4, sources=[broken])
+    text = words(replace(report, input=read))
+    for expected in (
+        "node cni-gateway 1,702,330 56.7 6 10.244.1.0 10.244.1.1",
+        "cluster.json: podCIDR of worker-1, worker-2",
+        "client public 447,112 14.9 199,203",
+        "left out: 4,210 health probes, 93 unreadable requests, 0 from pods",
+        "Skew even over nodes (max/mean 1.02) worker-1 51.0 % (2 pods) worker-2 49.0 % (1 pod) idle: worker-3",
+        "Geo NOT READY 14.5 % of requests can be located",
+        "85.1 % would be judged by the address of another machine DE 10.0 %",
+        "Rate limits NOT READY 9 shared addresses stand for 85.1 % of requests",
+        "limit-rps: 5 25 71.0 70.0 to 71.5 99.9",
+        "Signals proxy v1 to plain listener 12",
+        "error b.gz: compressed data ends early",
+        "rejected access.log:17: status is not a number 1.2.3.4 - - [x] hello",
+        "3,005,003 lines, 4 rejected, 12 other (error log 9, controller 3) ingress-nginx",
+        "2026-11-21 00:00 to 00:50 UTC 0.8 s",
+    ):
+        assert expected in text
+    assert text.count("status is not a number") == 3
+    assert "Trust" not in text
+
+
+def test_an_empty_log_is_told_plainly(report: Report, empty: Report) -> None:
+    """Nothing read is no verdict, and shows no percentage; unreadable lines ask for their format."""
+    assert "CANNOT TELL none of 0 requests can be judged" in words(empty)
+    assert "%" not in words(empty)
+    unread = replace(empty, input=replace(empty.input, lines=7, rejected=7))
+    assert "next give --log-format with the log_format of the controller" in words(unread)
+    probes = replace(empty.preservation, requests=5, excluded=replace(report.preservation.excluded, health_probe=5))
+    assert "because 5 health probes" in words(replace(empty, preservation=probes))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_line_is_wider_than_the_terminal(report: Report, rejected_sample: RejectedSample, width: int) -> None:
+    """Long names, wide characters and escapes are cropped or wrapped."""
+    long = "東京" * 200
+    hostile = replace(rejected_sample, uri=long, reason="r" * 300, text="\x1b" * 300)
+    groups = [Group(long, 10, 10.0, 1)] * 30
+    read = replace(
+        report.input,
+        sources=[replace(report.input.sources[0], uri=long, error=f"{long} failed", format=long)],
+        rejected_samples=[hostile],
+        other_kinds={long: 1},
+    )
+    kinds = [KindRow("private", "k" * 99, 10**15, 0.1, 10**9, [long], [long])]
+    wide = replace(with_kinds(report, *kinds), input=read, skew=replace(report.skew, groups=groups, idle=[long] * 9))
+    for line in TableFormat(width=width).render(wide).splitlines():
+        assert cell_len(line) <= width, line
+
+
+def test_the_headline_fits_80_columns_with_its_numbers(report: Report) -> None:
+    """At 80 columns words go before numbers do."""
+    lines = TableFormat(width=80).render(report).splitlines()
+    assert lines[0].endswith("447,112 of 3,000,700")
+    assert lines[1].endswith("(cni-gateway, node) stand for 85.1 %")
+
+
+HOSTILE = "\x1b]0;owned\x07\x9b31m\u202egnp[bold red]x[/] :smile: [link=http://x]\n\x7f\u2066"
+
+
+def poisoned(report: Report, sample: RejectedSample) -> Report:
+    """Put hostile text wherever a log, a file name, a cluster or a rule file can."""
+    source = replace(report.input.sources[0], uri=HOSTILE, format=HOSTILE, envelope=HOSTILE, error=HOSTILE)
+    geo = report.geo
+    limit = report.rate_limit.simulations[0]
+    return replace(
+        with_kinds(report, KindRow("node", HOSTILE, 9, 1.0, 9, [HOSTILE], [HOSTILE, "b"])),
+        input=replace(
+            report.input,
+            sources=[source, source],
+            rejected_samples=[replace(sample, uri=HOSTILE, reason=HOSTILE, text=HOSTILE)],
+            other_kinds={HOSTILE: 1},
+        ),
+        signals={HOSTILE: 1},
+        skew=replace(report.skew, groups=[Group(HOSTILE, 1, 50.0, 1), Group("b", 1, 50.0, 1)], idle=[HOSTILE]),
+        geo=replace(
+            geo, countries=[replace(geo.countries[0], code=HOSTILE)], asns=[replace(geo.asns[0], name=HOSTILE)]
+        ),
+        rate_limit=replace(report.rate_limit, simulations=[replace(limit, limit=HOSTILE)]),
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_hostile_text_never_reaches_the_terminal(report: Report, rejected_sample: RejectedSample, width: int) -> None:
+    """No escape sequence, control or direction mark from the input comes out, in plain text or in colour."""
+    hostile = poisoned(report, rejected_sample)
+    plain = TableFormat(width=width).render(hostile)
+    coloured = SEQUENCE.sub("", TableFormat(width=width, color=True).render(hostile))
+    for text in (plain, coloured):
+        assert all(char.isprintable() or char == "\n" for char in text)
+        assert r"\x1b]0;owned\x07\x9b31m\u202egnp[bold red]x[/]" in text
+
+
+def test_markup_of_a_log_is_shown_as_it_is(report: Report, rejected_sample: RejectedSample) -> None:
+    """Square brackets and colons are text, neither styles nor pictures nor links."""
+    marked = replace(rejected_sample, text="[bold red]x[/bold red] :smile: [/nothing] http://x 1234")
+    shown = replace(report, input=replace(report.input, rejected_samples=[marked]))
+    plain = TableFormat(width=100).render(shown)
+    coloured = TableFormat(width=100, color=True).render(shown)
+    assert marked.text in plain
+    assert marked.text in coloured
+
+
+def test_colour_changes_no_word(report: Report) -> None:
+    """Without its colours a coloured report is the plain one."""
+    plain = TableFormat(width=80).render(report)
+    coloured = TableFormat(width=80, color=True).render(report)
+    assert "\x1b" not in plain
+    assert "\x1b[1;31m" in coloured
+    assert [line.rstrip() for line in SEQUENCE.sub("", coloured).splitlines()] == plain.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "coloured"),
+    [
+        (Terminal(), {}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"FORCE_COLOR": "1"}, False),
+        (None, {}, False),
+    ],
+)
+def test_colours_only_on_terminals(
+    report: Report,
+    monkeypatch: pytest.MonkeyPatch,
+    stream: io.StringIO | None,
+    environment: dict[str, str],
+    coloured: bool,  # noqa: FBT001 - a row of the table above
+) -> None:
+    """A file gets none, and `NO_COLOR` is obeyed."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ("\x1b" in load_format("table", stream).render(report)) is coloured
+
+
+def test_width_of_the_terminal_is_used_and_a_file_gets_80(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`COLUMNS` sets a terminal's width, within what stays readable."""
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert load_format("table", Terminal()).render(report) == TableFormat(width=110).render(report)
+    assert load_format("table", io.StringIO()).render(report) == TableFormat(width=80).render(report)
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert load_format("table", Terminal()).render(report) == TableFormat(width=120).render(report)
+
+
+def test_skew_says_what_it_cannot_tell(report: Report, empty: Report) -> None:
+    """One group, or none, is no verdict; entry nodes are called what they are; long lists are counted."""
+    one = replace(report.skew, groups=[Group("worker-1", 9, 100.0, 1)], idle=[], verdict="unknown", max_over_mean=None)
+    assert "Skew cannot tell: nodes known: 1 worker-1 100.0 % (1 pod)" in words(replace(report, skew=one))
+    assert "Skew cannot tell: the sources name no node or pod" in words(empty)
+    many = [Group(f"n{each}", 1, 5.0, None) for each in range(20)]
+    entry = replace(report.skew, basis="entry", groups=many, idle=[f"i{each}" for each in range(10)])
+    text = words(replace(report, skew=entry))
+    assert "even over the nodes that requests enter through (max/mean 1.02)" in text
+    assert "n5 5.0 % 14 more idle: i0, i1, i2, i3, i4, i5, 4 more" in text
+
+
+def test_rate_limits_that_reject_nothing_are_one_line(report: Report) -> None:
+    """A grid without a rejection needs no table."""
+    quiet = [replace(each, rejected=0, rejected_low=0, rejected_high=0) for each in report.rate_limit.simulations]
+    sound = replace(report.rate_limit, verdict="ready", shared_keys=0, shared_key_pct=0.0, simulations=quiet)
+    text = words(replace(report, rate_limit=sound))
+    assert "Rate limits READY no address is shared by many visitors smallest limit" in text
+    assert "none of the simulated limits would reject a request" in text
+
+
+def test_one_limit_without_a_rejection_stands_for_all(report: Report) -> None:
+    """Limits that reject nothing do not lengthen the table, the first of them ends it."""
+    some, few = report.rate_limit.simulations
+    none = replace(few, rejected=0, rejected_pct=0.0, rejected_low=0, rejected_high=0)
+    quiet = [replace(none, limit=f"limit-rps: {rps}") for rps in (20, 50)]
+    text = words(replace(report, rate_limit=replace(report.rate_limit, simulations=[some, *quiet])))
+    assert "limit-rps: 20 500 0.0 0.0 to 0.0" in text
+    assert "limit-rps: 50" not in text
+
+
+def test_several_formats_are_counted(report: Report) -> None:
+    """Formats stand with how many sources have them, envelopes with what they wrap."""
+    source = report.input.sources[0]
+    sources = [source, source, replace(source, format="kong", envelope="cri"), replace(source, format=None)]
+    text = words(replace(report, input=replace(report.input, sources=sources)))
+    assert "ingress-nginx (2 sources), kong in cri (1 source), unknown format (1 source)" in text
