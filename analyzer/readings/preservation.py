@@ -131,7 +131,7 @@ def preservation(labelled: pl.DataFrame, *, top: int) -> Preservation:
 def _verdict(preserved_pct: float | None) -> str:
     if preserved_pct is None:
         return "unknown"
-    if preserved_pct > PRESERVED_PCT:
+    if preserved_pct >= PRESERVED_PCT:
         return "preserved"
     return "partly" if preserved_pct >= PARTLY_PCT else "not-preserved"
 
