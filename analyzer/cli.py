@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from analyzer.errors import LogscanError, UsageError
 
@@ -26,7 +26,6 @@ DONE, GATE_MISSED, UNREADABLE, NOTHING_READ = range(4)
 app = typer.Typer(
     name="logscan",
     help="Are client IPs preserved? Reads the access logs of Kubernetes ingress controllers and says.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,19 +50,19 @@ class GroupBy(StrEnum):
 def main() -> None:
     """Run the command; every error that a user can mend is one line on stderr and status 2."""
     try:
-        status = app(standalone_mode=False)
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.stdout.flush()
     except LogscanError as error:
         _say(str(error), error.hint)
         status = UNREADABLE
-    except click.ClickException as error:
-        _say(error.format_message().rstrip("."))
-        status = error.exit_code
+    except TyperException as error:
+        _say(error.format_message().rstrip("."), "logscan --help lists commands and options")
+        status = UNREADABLE
     except BrokenPipeError:
         # The reader has what it wanted. What is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = DONE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         status = 130
     sys.exit(status if isinstance(status, int) else DONE)
 

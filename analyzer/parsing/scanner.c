@@ -147,6 +147,7 @@ typedef struct {
     bool escaped; /* a quote preceded by an odd number of backslashes does not end it */
     const uint8_t *literal;
     size_t literal_len;
+    uint64_t word, mask; /* the literal's first eight bytes, to compare them at once */
 } Field;
 
 typedef struct {
@@ -197,28 +198,41 @@ typedef struct {
 
 /* ---- small searches --------------------------------------------------------------------------------------------- */
 
-/* First `byte` in [p, end), or end. `limit` is the end of readable memory. */
-static inline const uint8_t *find_byte(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint8_t byte) {
+/* Which of the 64 bytes at p are `byte`, the first in the lowest bit. */
 #if defined(__SSE2__)
+#define HAVE_MASK64
+static inline uint64_t mask64(const uint8_t *p, uint8_t byte) {
     const __m128i wanted = _mm_set1_epi8((char)byte);
-    while (p < end && p + 16 <= limit) {
-        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), wanted));
-        if (mask) {
-            p += __builtin_ctz(mask);
-            return p < end ? p : end;
-        }
-        p += 16;
+    uint64_t mask[4];
+    for (int i = 0; i < 4; i++) {
+        __m128i same = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i)), wanted);
+        mask[i] = (uint16_t)_mm_movemask_epi8(same);
     }
-#elif defined(__ARM_NEON)
-    const uint8x16_t wanted = vdupq_n_u8(byte);
-    while (p < end && p + 16 <= limit) {
-        uint8x16_t same = vceqq_u8(vld1q_u8(p), wanted);
-        uint64_t mask = vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(same), 4)), 0);
+    return mask[0] | mask[1] << 16 | mask[2] << 32 | mask[3] << 48;
+}
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#define HAVE_MASK64
+static inline uint64_t mask64(const uint8_t *p, uint8_t byte) {
+    static const uint8_t BITS[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const uint8x16_t wanted = vdupq_n_u8(byte), bits = vld1q_u8(BITS);
+    uint8x16_t same[4];
+    for (int i = 0; i < 4; i++) same[i] = vandq_u8(vceqq_u8(vld1q_u8(p + 16 * i), wanted), bits);
+    uint8x16_t sums = vpaddq_u8(vpaddq_u8(same[0], same[1]), vpaddq_u8(same[2], same[3]));
+    return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0);
+}
+#endif
+
+/* First `byte` in [p, end), or end. `limit` is the end of readable memory. 64 bytes at a time, because most fields are
+ * shorter than that and a loop that ends at another round each time is mispredicted each time. */
+static inline const uint8_t *find_byte(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint8_t byte) {
+#ifdef HAVE_MASK64
+    while (p < end && limit - p >= 64) {
+        uint64_t mask = mask64(p, byte);
         if (mask) {
-            p += __builtin_ctzll(mask) >> 2;
+            p += __builtin_ctzll(mask);
             return p < end ? p : end;
         }
-        p += 16;
+        p += 64;
     }
 #else
     (void)limit;
@@ -242,6 +256,18 @@ static inline bool starts_with(const uint8_t *p, const uint8_t *end, const uint8
     return (size_t)(end - p) >= len && memcmp(p, text, len) == 0;
 }
 
+/* Whether the field's literal stands at p. Most literals are short: no call for them. */
+static inline bool literal_at(const Field *field, const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    if ((size_t)(end - p) < field->literal_len) return false;
+    if (limit - p >= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        if ((word & field->mask) != field->word) return false;
+        if (field->literal_len <= 8) return true;
+    }
+    return memcmp(p, field->literal, field->literal_len) == 0;
+}
+
 static bool quote_is_escaped(const uint8_t *from, const uint8_t *quote) {
     size_t backslashes = 0;
     while (quote > from && quote[-1] == '\\') {
@@ -256,8 +282,7 @@ static inline const uint8_t *find_literal(const Field *field, const uint8_t *sta
                                           const uint8_t *end, const uint8_t *limit) {
     const uint8_t first = field->literal[0];
     while ((p = find_byte(p, end, limit, first)) < end) {
-        if (starts_with(p, end, field->literal, field->literal_len) &&
-            !(field->escaped && quote_is_escaped(start, p)))
+        if (literal_at(field, p, end, limit) && !(field->escaped && quote_is_escaped(start, p)))
             return p;
         p++;
     }
@@ -268,11 +293,43 @@ static inline const uint8_t *find_literal(const Field *field, const uint8_t *sta
 
 static inline bool is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }
 
+/* How many of the eight bytes at p are digits before the first that is none, and their value; eight digits count as
+ * too many (-1) and are left to the slow way. */
+static inline int short_number(const uint8_t *p, const uint8_t *limit, uint64_t *value) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (limit - p < 8) return -1;
+    uint64_t word;
+    memcpy(&word, p, 8);
+    word ^= 0x3030303030303030ULL; /* digits become 0 to 9, all else at least 10 */
+    uint64_t others = ((word + 0x7676767676767676ULL) | word) & 0x8080808080808080ULL;
+    if (others == 0) return -1;
+    int digits = __builtin_ctzll(others) >> 3;
+    if (digits == 0) {
+        *value = 0;
+        return 0;
+    }
+    word <<= 64 - 8 * digits; /* leading zeros */
+    word = word * 10 + (word >> 8);
+    *value = ((word & 0x000000FF000000FFULL) * 0x000F424000000064ULL +
+              (word >> 16 & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32;
+    return digits;
+#else
+    (void)p, (void)limit, (void)value;
+    return -1;
+#endif
+}
+
 /* Digits, `-` or nothing. Returns the end of the value, or NULL where the number is larger than `most`. */
-static inline const uint8_t *read_integer(const uint8_t *p, const uint8_t *end, uint64_t most, Span *span) {
+static inline const uint8_t *read_integer(const uint8_t *p, const uint8_t *end, const uint8_t *limit,
+                                          uint64_t most, Span *span) {
     const uint8_t *start = p;
     uint64_t value = 0;
-    for (; p < end && is_digit(*p); p++) {
+    int digits = short_number(p, limit, &value);
+    if (digits > 0 && digits <= end - p)
+        p += digits;
+    else
+        value = 0;
+    for (; p < end && is_digit(*p); p++) { /* what is longer, or ends with the text */
         uint64_t digit = (uint64_t)(*p - '0');
         if (value > (UINT64_MAX - digit) / 10) return NULL;
         value = value * 10 + digit;
@@ -285,7 +342,16 @@ static inline const uint8_t *read_integer(const uint8_t *p, const uint8_t *end, 
 }
 
 /* Digits with at most one point, `-` or nothing; at most 15 digits, which a double holds exactly. */
-static inline const uint8_t *read_seconds(const uint8_t *p, const uint8_t *end, Span *span) {
+static inline const uint8_t *read_seconds(const uint8_t *p, const uint8_t *end, const uint8_t *limit, Span *span) {
+    uint64_t seconds, thousandths;
+    int before = short_number(p, limit, &seconds);
+    if (before > 0 && before + 4 <= end - p && p[before] == '.' &&
+        short_number(p + before + 1, limit, &thousandths) == 3) {
+        span->present = true; /* as nginx writes it */
+        span->number = seconds * 1000 + thousandths;
+        span->decimals = 3;
+        return p + before + 4;
+    }
     const uint8_t *start = p;
     uint64_t value = 0;
     int digits = 0;
@@ -384,8 +450,8 @@ static const uint8_t *read_time_iso8601(const uint8_t *p, const uint8_t *end, Sp
 }
 
 /* `1763708889.123` */
-static const uint8_t *read_msec(const uint8_t *p, const uint8_t *end, Span *span) {
-    p = read_seconds(p, end, span);
+static const uint8_t *read_msec(const uint8_t *p, const uint8_t *end, const uint8_t *limit, Span *span) {
+    p = read_seconds(p, end, limit, span);
     if (p == NULL || !span->present || span->decimals > 3) return NULL;
     for (; span->decimals < 3; span->decimals++) span->number *= 10;
     return p;
@@ -554,19 +620,19 @@ static inline const uint8_t *match_field(Scanner *self, const Field *field, cons
         stop = read_time_iso8601(p, end, span);
         break;
     case MSEC:
-        stop = read_msec(p, end, span);
+        stop = read_msec(p, end, limit, span);
         break;
     case STATUS:
-        stop = read_integer(p, end, 999, span);
+        stop = read_integer(p, end, limit, 999, span);
         break;
     case PORT:
-        stop = read_integer(p, end, 65535, span);
+        stop = read_integer(p, end, limit, 65535, span);
         break;
     case INTEGER:
-        stop = read_integer(p, end, UINT64_MAX, span);
+        stop = read_integer(p, end, limit, UINT64_MAX, span);
         break;
     case SECONDS:
-        stop = read_seconds(p, end, span);
+        stop = read_seconds(p, end, limit, span);
         break;
     case LIST:
         *reason = EXPECTED_LITERAL;
@@ -577,8 +643,7 @@ static inline const uint8_t *match_field(Scanner *self, const Field *field, cons
     span->start = p;
     span->end = stop;
     if (field->literal_len == 0) return stop == end ? stop : NULL;
-    if (!starts_with(stop, end, field->literal, field->literal_len)) return NULL;
-    return stop + field->literal_len;
+    return literal_at(field, stop, end, limit) ? stop + field->literal_len : NULL;
 }
 
 static bool match_line(Scanner *self, const uint8_t *start, const uint8_t *end, const uint8_t *limit, Span *spans,
@@ -703,7 +768,7 @@ static bool seconds_sum(const Span *span, double *sum) {
             p++;
             continue;
         }
-        const uint8_t *stop = read_seconds(p, span->end, &item);
+        const uint8_t *stop = read_seconds(p, span->end, span->end, &item);
         if (stop == NULL || stop == p || (stop < span->end && *stop != ',' && *stop != ' ' && *stop != ':')) return false;
         if (item.present) {
             *sum += seconds_value(item.number, item.decimals);
@@ -797,10 +862,13 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
         }
         case OUT_TAG: {
             uint8_t tag = 0;
+            bool empty = span->start == span->end;
             for (int t = 0; t < out->n_tags; t++) {
-                size_t len = out->tags[t].len;
                 /* an empty pattern asks for an empty field; any other is a prefix */
-                if (len ? starts_with(span->start, span->end, out->tags[t].text, len) : span->start == span->end) {
+                const uint8_t *pattern = out->tags[t].text;
+                size_t len = out->tags[t].len;
+                if (empty ? len == 0
+                          : len && *pattern == *span->start && starts_with(span->start, span->end, pattern, len)) {
                     tag = (uint8_t)(t + 1);
                     break;
                 }
@@ -1126,6 +1194,9 @@ static bool read_fields(Scanner *self, PyObject *fields) {
         Field *field = &self->fields[i];
         field->type = (uint8_t)long_at(item, 0);
         if (!bytes_at(item, 1, &field->literal, &field->literal_len)) return false;
+        size_t head = field->literal_len < 8 ? field->literal_len : 8;
+        memcpy(&field->word, field->literal, head);
+        memset(&field->mask, 0xFF, head);
         field->retry = long_at(item, 2) == 1;
         field->escaped = field->literal_len && field->literal[0] == '"';
     }

@@ -153,6 +153,16 @@ def test_edges(ip_version: int, record_size: int, aliases: bool, tmp_path: Path)
     assert_agrees(path, [ip_address(address) for address in EDGES])
 
 
+@pytest.mark.parametrize("record_size", [28, 32])
+def test_large_file(record_size: int, tmp_path: Path) -> None:
+    """Records far into a file, where their pointers need more than 24 bits, are found on both sides of a node."""
+    data = mmdb.encode(NETWORKS["0.0.0.0/8"]).ljust(1 << 24) + mmdb.encode(GB)
+    for far, nodes in enumerate([[[mmdb.leaf(1 << 24), mmdb.leaf(0)]], [[mmdb.leaf(0), mmdb.leaf(1 << 24)]]]):
+        path = tmp_path / f"{far}.mmdb"
+        path.write_bytes(mmdb.assemble(nodes, data, ip_version=4, record_size=record_size))
+        assert [row[0] for row in locate(GeoDatabase.open([path]), "0.0.0.1", "128.0.0.1")] == ["GB", "AA"][:: 1 - 2 * far]
+
+
 @pytest.mark.parametrize("network", ["::/0", "::/1", "::/64", "::/80", "::/95", "::/96", "0.0.0.0/0", "::ffff:0:0/96"])
 @pytest.mark.parametrize("aliases", [True, False])
 def test_ipv4_inside_a_larger_network(network: str, aliases: bool, tmp_path: Path) -> None:  # noqa: FBT001
