@@ -68,7 +68,7 @@ def assemble(nodes: list[list[int]], data: bytes, **metadata: Any) -> bytes:
         **metadata,
     }
     count, size = len(nodes), about["record_size"]
-    tree = b""
+    tree = bytearray()
     for node in nodes:
         left, right = (record if record >= 0 else count if record == EMPTY else count + 14 - record for record in node)
         if size == 28:
@@ -79,7 +79,7 @@ def assemble(nodes: list[list[int]], data: bytes, **metadata: Any) -> bytes:
     tail = _control(7, len(about))
     for key, value in about.items():
         tail += encode(key) + (_unsigned(value, KINDS[key]) if key in KINDS else encode(value))
-    return tree + bytes(16) + data + b"\xab\xcd\xefMaxMind.com" + tail
+    return bytes(tree) + bytes(16) + data + b"\xab\xcd\xefMaxMind.com" + tail
 
 
 def write(path: Path, networks: Mapping[str, Any], *, aliases: bool = True, **metadata: Any) -> Path:
@@ -89,7 +89,7 @@ def write(path: Path, networks: Mapping[str, Any], *, aliases: bool = True, **me
     """
     version = metadata.setdefault("ip_version", 6)
     width = 128 if version == 6 else 32
-    nodes, data, offsets = [[EMPTY, EMPTY]], b"", dict[bytes, int]()
+    nodes, data, offsets = [[EMPTY, EMPTY]], bytearray(), dict[bytes, int]()
     parsed = [(ipaddress.ip_network(text), encode(record)) for text, record in networks.items()]
     prefixes = [(int(net.network_address), net.prefixlen + width - net.max_prefixlen, item) for net, item in parsed]
     for first, length, item in sorted(prefixes, key=lambda prefix: prefix[1]):
@@ -103,7 +103,7 @@ def write(path: Path, networks: Mapping[str, Any], *, aliases: bool = True, **me
             ipv4 = nodes[ipv4][0] if ipv4 >= 0 else ipv4
         for net in map(ipaddress.ip_network, ALIASES):
             _insert(nodes, width, int(net.network_address), net.prefixlen, ipv4)
-    path.write_bytes(assemble(nodes, data, **metadata))
+    path.write_bytes(assemble(nodes, bytes(data), **metadata))
     return path
 
 

@@ -46,8 +46,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPARE_STEPS = 1_000_000
 MAX_SECONDS = 120.0
 MAX_NAME = 256
-# What a reader raises when fed with arbitrary bytes: its own InvalidDatabaseError is a RuntimeError, and maxminddb 3.2.0
-# answers a record whose key is no text with a SystemError.
+# What a reader raises when fed with arbitrary bytes. Its own InvalidDatabaseError is a RuntimeError; a SystemError is
+# how the C code of maxminddb 3.2.0 answers a map with a key that is no text.
 BROKEN = (
     RuntimeError,
     SystemError,

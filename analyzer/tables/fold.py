@@ -179,38 +179,45 @@ class Fold:
         )
 
     def _group_timeline(self, rows: pl.DataFrame, addresses: pl.DataFrame) -> None:
-        """Count by time and range class, and by address for those that may turn out to be a proxy."""
-        labelled = self._labels.label(addresses.select("address", "requests"))
-        others = (pl.col("class") != "client") | pl.col("health_probe") | pl.col("in_cluster")
-        notable = labelled.filter(others | (pl.col("requests") >= rows.height * _PROMINENT)).select(
-            "address",
-            "class",
-            skipped=pl.col("health_probe") | pl.col("in_cluster") | pl.col("address").is_null(),
-            prominent=pl.col("requests") >= rows.height * _PROMINENT,
-        )
-        counted = (
-            rows.lazy()
+        """Count by time and range class, and by address for those that may turn out to be a proxy.
+
+        Most rows are plain visitors: they are counted as what is left of all rows when the notable ones are taken away.
+        """
+        prominent = pl.col("requests") >= rows.height * _PROMINENT
+        notable = (
+            self._labels.label(addresses.select("address", "requests"))
+            .filter((pl.col("class") != "client") | pl.col("health_probe") | pl.col("in_cluster") | prominent)
             .select(
                 "address",
-                pl.col("time").dt.truncate(f"{_BUCKET_SECONDS[self._bucket]}s"),
-                seen=~(pl.col("health_probe") | pl.col("unparsed_request")),
-            )
-            .join(notable.lazy(), on="address", how="left", nulls_equal=True)
-            .group_by(
-                "time",
-                pl.col("class").fill_null("client"),
-                pl.when(pl.col("prominent")).then("address"),
-                pl.col("skipped").fill_null(value=False),
-            )
-            .agg(requests=pl.len().cast(_COUNT), seen=pl.col("seen").sum().cast(_COUNT))
-            .select(
-                "time",
                 "class",
-                "address",
-                "requests",
-                considered=pl.when("skipped").then(pl.lit(0, _COUNT)).otherwise("seen"),
+                skipped=pl.col("health_probe") | pl.col("in_cluster") | pl.col("address").is_null(),
+                own=pl.when(prominent).then("address"),
             )
-            .collect(engine="streaming")
+        )
+        seconds = _BUCKET_SECONDS[self._bucket]
+        seen = ~(pl.col("health_probe") | pl.col("unparsed_request"))
+        timed = rows.select("address", pl.col("time").dt.truncate(f"{seconds}s"), seen=seen)
+        counts = {"requests": pl.len().cast(pl.Int64), "considered": pl.col("seen").sum().cast(pl.Int64)}
+        found = (
+            timed.filter(pl.col("address").is_in(notable["address"].implode(), nulls_equal=True))
+            .group_by("time", "address")
+            .agg(**counts)
+            .join(notable, on="address", how="left", nulls_equal=True)
+            .select("time", "class", "own", "skipped", "requests", "considered")
+        )
+        visitors = (
+            pl.concat([timed.group_by("time").agg(**counts), found.select("time", -pl.col("requests", "considered"))])
+            .group_by("time")
+            .sum()
+            .filter(pl.col("requests") > 0)
+            .select("time", pl.lit("client").cast(found["class"].dtype).alias("class"), own=None, skipped=False, requests="requests", considered="considered")
+        )
+        counted = pl.concat([found, visitors.cast(dict(found.schema))]).select(
+            "time",
+            "class",
+            pl.col("requests").cast(_COUNT),
+            address="own",
+            considered=pl.when("skipped").then(0).otherwise("considered").cast(_COUNT),
         )
         self._timeline.append(self._bucketed(counted))
         while sum(part.height for part in self._timeline) > _BUCKETS:

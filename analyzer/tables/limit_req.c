@@ -18,6 +18,7 @@
 
 #define MAX_LIMITS 64
 #define FORGET_SLACK 10000 /* milliseconds of disorder in the log that cannot change a result */
+#define AHEAD 12           /* rows between asking for a key's memory and needing it */
 
 typedef struct {
     int64_t rate;  /* thousandths of a request per second */
@@ -287,6 +288,10 @@ static bool add_chunk(Simulator *self, const struct ArrowArray *chunk) {
     const int64_t *time = (const int64_t *)times->buffers[1] + times->offset + chunk->offset;
     for (int64_t i = 0; i < chunk->length; i++) {
         uint64_t words[2]; /* little-endian: the low half first */
+        if (i + AHEAD < chunk->length && self->size) {
+            memcpy(words, address + 16 * (i + AHEAD), 16);
+            __builtin_prefetch(&self->keys[slot_of(words[1], words[0], self->size)]);
+        }
         memcpy(words, address + 16 * i, 16);
         if (!arrive(self, words[1], words[0], time[i])) return false;
     }
