@@ -24,6 +24,7 @@ setup(
         for name, source in {
             "analyzer.parsing._scanner": "analyzer/parsing/scanner.c",
             "analyzer.tables._limit_req": "analyzer/tables/limit_req.c",
+            "analyzer.tables._address_table": "analyzer/tables/address_table.c",
         }.items()
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

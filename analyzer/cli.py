@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import gc
 import os
+import stat
 import sys
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,19 +54,31 @@ class GroupBy(StrEnum):
 def main() -> None:
     """Run the command; every error that a user can mend is one line on stderr and status 2."""
     _run_fast()
+    if sys.stderr is None:  # closed: what is said goes nowhere, and no log is opened in its place
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open to the end
     try:
+        if sys.stdout is None:
+            raise UsageError("standard output: cannot be written: it is closed")
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.stdout.flush()
     except LogscanError as error:
         _say(str(error), error.hint)
         status = UNREADABLE
     except TyperException as error:
-        _say(error.format_message().rstrip("."), "logscan --help lists commands and options")
+        message = error.format_message().rstrip(".").replace("Value error, ", "")
+        _say(message, "logscan --help lists commands and options")
         status = UNREADABLE
     except BrokenPipeError:
-        # The reader has what it wanted. What is still buffered must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = DONE
+        status = _reader_left()
+    except OSError as error:
+        _drop_output()
+        _say(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        status = UNREADABLE
+    except SystemExit as leaving:
+        # Typer makes status 1 of a broken pipe.
+        if not isinstance(leaving.__context__, BrokenPipeError):
+            raise
+        status = _reader_left()
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     sys.exit(status if isinstance(status, int) else DONE)
@@ -77,12 +92,24 @@ def _run_fast() -> None:
     os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:10000")
 
 
+def _reader_left() -> int:
+    """Whoever reads the output has what was wanted."""
+    _drop_output()
+    return DONE
+
+
+def _drop_output() -> None:
+    """Let go of what is still buffered, which must not fail at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def _say(message: str, hint: str | None = None) -> None:
     from analyzer.report.text import printable  # noqa: PLC0415
 
-    print(f"logscan: {printable(message)}", file=sys.stderr)
-    if hint:
-        print(f"  hint: {printable(hint)}", file=sys.stderr)
+    with suppress(OSError):  # nobody to tell
+        print(f"logscan: {printable(message)}", file=sys.stderr)
+        if hint:
+            print(f"  hint: {printable(hint)}", file=sys.stderr)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -168,6 +195,8 @@ def analyze(  # noqa: PLR0913
 ) -> int:
     """Read access logs and print whether client IPs are preserved."""
     span = _time("--since", since), _time("--until", until)
+    if workers is not None:
+        os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
     from analyzer.pipeline import analyze as run  # noqa: PLC0415
     from analyzer.progress import progress_bar  # noqa: PLC0415
 
@@ -219,22 +248,33 @@ def _write(report: Report, format_name: str, output: Path | None) -> None:
     from analyzer.report import load_format  # noqa: PLC0415
 
     if output is None:
+        if isinstance(sys.stdout, TextIOWrapper):
+            encoding = None if sys.stdout.isatty() else "utf-8"
+            sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
         sys.stdout.write(load_format(format_name, sys.stdout).render(report))
         sys.stdout.flush()
         return
     text = load_format(format_name).render(report)
     try:
-        handle, unfinished = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(unfinished, 0o666 & ~_umask())
-            os.replace(unfinished, output)
-        except BaseException:
-            os.unlink(unfinished)
-            raise
+        if output.exists() and not output.is_file():  # a pipe or a device stays what it is
+            output.write_text(text, encoding="utf-8")
+        else:
+            _write_whole(text, Path(os.path.realpath(output)))
     except OSError as error:
         raise UsageError(f"{output}: cannot be written: {error.strerror}") from None
+
+
+def _write_whole(text: str, output: Path) -> None:
+    """Write a file beside it and rename that; a file that was there keeps its permissions."""
+    handle, unfinished = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(unfinished, stat.S_IMODE(output.stat().st_mode) if output.exists() else 0o666 & ~_umask())
+        os.replace(unfinished, output)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
 
 
 def _umask() -> int:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,10 +34,11 @@ from analyzer.sources import Piece, Reader, Source, find, open_source
 from analyzer.tables import Fold, Tables, limit_grid
 from analyzer.tables.columns import has_exact_times, narrow_outputs
 from analyzer.tables.limit_req import BURST_MULTIPLIER
+from analyzer.threads import ordered_map
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from typing import BinaryIO
 
@@ -219,22 +219,12 @@ class _Run:
 
     def read(self, workers: int, rejects: str | os.PathLike[str] | None) -> None:
         """Scan pieces on threads, fold them in order."""
-        rejects_file = _open_rejects(rejects)
-        waiting: deque[tuple[_Log, Future[_Scanned] | None]] = deque()
-        with ThreadPoolExecutor(workers) as threads:
-            try:
-                for log, piece in self._pieces():
-                    waiting.append((log, threads.submit(self._scan, log, piece) if piece else None))
-                    if len(waiting) > workers + 1:
-                        self._fold(*waiting.popleft(), rejects_file)
-                while waiting:
-                    self._fold(*waiting.popleft(), rejects_file)
-            finally:
-                for _, scanned in waiting:
-                    if scanned is not None:
-                        scanned.cancel()
-                if rejects_file is not None:
-                    rejects_file.close()
+        with _open_rejects(rejects) as rejects_file:
+            for (log, _), scanned in ordered_map(self._scan, self._pieces(), workers):
+                if scanned is None:
+                    self._close(log)
+                else:
+                    self._fold(log, scanned, rejects_file)
 
     def _pieces(self) -> Iterator[tuple[_Log, Piece | None]]:
         """All pieces of all logs in order; None after the last of each."""
@@ -252,8 +242,11 @@ class _Run:
                 yield log, piece
             yield log, None
 
-    def _scan(self, log: _Log, piece: Piece) -> _Scanned:
+    def _scan(self, work: tuple[_Log, Piece | None]) -> _Scanned | None:
         """Read a piece; runs on a thread. What no format reads still has lines to count and to sort."""
+        log, piece = work
+        if piece is None:
+            return None
         line_format = log.line_format or self.formats[0]
         scanner = new_scanner(line_format, narrow_outputs(line_format))
         size = 0
@@ -272,14 +265,14 @@ class _Run:
             rows = rows.filter(pl.col("time") < until)
         return _Scanned(rows, parsed, misfits, lines, size)
 
-    def _fold(self, log: _Log, scanned: Future[_Scanned] | None, rejects: BinaryIO | None) -> None:
-        if scanned is None:
-            self.fold.close_source(log.number)
-            if log.reader is not None:
-                log.error = log.reader.error
-                log.reader.close()
-            return
-        rows, parsed, misfits, lines, size = scanned.result()
+    def _close(self, log: _Log) -> None:
+        self.fold.close_source(log.number)
+        if log.reader is not None:
+            log.error = log.reader.error
+            log.reader.close()
+
+    def _fold(self, log: _Log, scanned: _Scanned, rejects: BinaryIO | None) -> None:
+        rows, parsed, misfits, lines, size = scanned
         rejected = log.other.sort(misfits)
         self._note(log, rejected)
         if rejects is not None:
@@ -363,9 +356,9 @@ def _node(source: Source, cluster: Cluster | None) -> str | None:
     return cluster.node_of(source.namespace, source.pod) if cluster is not None and source.pod is not None else None
 
 
-def _open_rejects(rejects: str | os.PathLike[str] | None) -> BinaryIO | None:
+def _open_rejects(rejects: str | os.PathLike[str] | None) -> AbstractContextManager[BinaryIO | None]:
     if rejects is None:
-        return None
+        return nullcontext()
     try:
         return open(rejects, "wb")
     except OSError as error:

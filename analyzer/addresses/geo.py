@@ -34,8 +34,7 @@ CACHE = pl.Schema(
     {
         "type": pl.String(),
         "built": pl.String(),
-        "first": pl.List(pl.UInt128),
-        "last": pl.List(pl.UInt128),
+        "starts": pl.List(pl.UInt128),
         "payload": pl.List(pl.UInt32),
         **{name: pl.List(dtype) for name, dtype in PLACE.items()},
         "alias_first": pl.List(pl.UInt128),
@@ -124,7 +123,7 @@ class _File:
             path=str(path),
             type_=column["type"],
             built=column["built"],
-            table=RangeTable.from_sorted(column["first"], column["last"], column["payload"]),
+            table=RangeTable(column["starts"], column["payload"]),
             places=pl.DataFrame({name: column[name] for name in PLACE}),
             aliases=list(zip(column["alias_first"], column["alias_length"], strict=True)),
         )
@@ -151,13 +150,10 @@ def _u128(number: int) -> pl.Expr:
 
 
 def _to_frame(contents: mmdb.Contents) -> pl.DataFrame:
-    first = pl.DataFrame({"first": contents.starts}, schema={"first": pl.UInt128})
-    last = first.select((pl.col("first").shift(-1) - 1).fill_null(_u128(contents.last)))
     columns = {
         "type": contents.type_,
         "built": contents.built,
-        "first": first.to_series(),
-        "last": last.to_series(),
+        "starts": contents.starts,
         "payload": contents.payload,
         **dict(zip(PLACE, zip(*contents.places, strict=True), strict=True)),
         "alias_first": [first for first, _ in contents.aliases],

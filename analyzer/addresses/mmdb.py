@@ -42,8 +42,10 @@ METADATA_REACH = 128 * 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # What stands between a hostile file and this process: a tree that shares its subtrees unfolds to 2**128 networks, its
-# records may each take long to decode, and overlapping names would fill the memory. Real files come nowhere near.
+# records may each take long to decode, overlapping names would fill the memory, and every alias costs every lookup
+# (MaxMind's files have three and ::/96). Real files come nowhere near.
 SPARE_STEPS = 1_000_000
+MAX_ALIASES = 32
 MAX_SECONDS = 120.0
 MAX_NAME = 256
 # What a reader raises when fed with arbitrary bytes. Its own InvalidDatabaseError is a RuntimeError; a SystemError is
@@ -62,7 +64,7 @@ BROKEN = (
 
 @dataclass(slots=True)
 class Contents:
-    """A whole file: the place ``places[payload[i]]`` holds from ``starts[i]`` to before the next start, or to `last`.
+    """A whole file: the place ``places[payload[i]]`` holds from ``starts[i]`` to before the next start, or to the end.
 
     ``places[0]`` is `NOWHERE`. `aliases` are networks (first address, prefix length) in which the IPv4 address that
     follows the prefix has its own place.
@@ -70,7 +72,6 @@ class Contents:
 
     type_: str
     built: str
-    last: int
     starts: list[int] = field(default_factory=list)
     payload: list[int] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
@@ -120,7 +121,6 @@ def read(path: Path) -> Contents:
             contents = Contents(
                 type_=str(about.database_type)[:MAX_NAME],
                 built=(EPOCH + timedelta(seconds=about.build_epoch)).isoformat().replace("+00:00", "Z"),
-                last=MAPPED + (1 << 32) - 1 if about.ip_version == 4 else (1 << ADDRESS_LENGTH) - 1,
             )
             known = {about.node_count: 0}
             for first, node in _walk(tree, about.node_count, about.record_size, about.ip_version, contents.aliases):
@@ -173,11 +173,13 @@ def _walk(
             yield first, node
             continue
         steps -= 1
-        if length == ADDRESS_LENGTH or steps < 0:
+        if length == ADDRESS_LENGTH or steps < 0 or len(aliases) > MAX_ALIASES:
             raise ValueError("the search tree is no tree")
         left, right = _children(tree, size, node) if node < count else (node, node)
         stack.append((right, first | 1 << ADDRESS_LENGTH - 1 - length, length + 1))
         stack.append((left, first, length + 1))
+    if version == 4:
+        yield MAPPED + (1 << 32), count
 
 
 def _children(tree: bytes, size: int, node: int) -> tuple[int, int]:

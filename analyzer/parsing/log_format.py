@@ -78,7 +78,10 @@ VARIABLES: dict[str, tuple[Type, str | None]] = {
 #: Where a format writes one column twice, the finer notation of the time wins.
 _FINER = {Type.TIME_LOCAL: 0, Type.TIME_ISO8601: 1, Type.MSEC: 2}
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+#: Fields that scanner.c has room for.
+_MAX_FIELDS = 64
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ _MEANING = {
 
 
 def _quoted(literal: bytes) -> str:
-    return f"`{literal.decode()}`"
+    return f"`{literal.decode('utf-8', 'replace')}`"
 
 
 def compile_format(text: str, name: str = "custom") -> LineFormat:
@@ -200,7 +203,14 @@ def compile_format(text: str, name: str = "custom") -> LineFormat:
     known = [v for v in variables if VARIABLES.get(v, (None, None))[1] is not None]
     if not known:
         raise FormatError(f"log format: expected at least one variable that logscan reads, got only ${variables[0]}")
-    return LineFormat(name, text, literals[0].encode(), tuple(_fields(variables, literals[1:])))
+    fields = _fields(variables, literals[1:])
+    if len(fields) > _MAX_FIELDS:
+        raise FormatError(f"log format: expected at most {_MAX_FIELDS} variables, got {len(fields)}")
+    return LineFormat(name, text, _bytes(literals[0]), tuple(fields))
+
+
+def _bytes(literal: str) -> bytes:
+    return literal.encode("utf-8", "surrogateescape")  # a shell may hand over what is not UTF-8
 
 
 def _literal(body: str, start: int, stop: int) -> str:
@@ -225,6 +235,6 @@ def _fields(variables: list[str], literals: list[str]) -> list[Field]:
         # A list is told from what follows by its blanks; before any other literal it reaches to that literal.
         if type_ is Type.LIST and not literal.startswith(" "):
             type_ = Type.TEXT
-        fields.append(Field("$".join(touching), type_, column, literal.encode()))
+        fields.append(Field("$".join(touching), type_, column, _bytes(literal)))
         touching = []
     return fields

@@ -179,7 +179,10 @@ def _read_integer(type_: Type, line: bytes, at: int) -> tuple[int, int | None] |
     text = _matched(_INTEGER, line, at)
     if not text.isdigit():
         return at + len(text), None
-    return (at + len(text), int(text)) if int(text) <= _MOST[type_] else None
+    digits = text.lstrip(b"0") or b"0"
+    if len(digits) > 20 or int(digits) > _MOST[type_]:  # Python refuses to read thousands of digits
+        return None
+    return at + len(text), int(digits)
 
 
 def _read_seconds(_: Type, line: bytes, at: int) -> tuple[int, float | None] | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
-import polars as pl
-
+from analyzer.arrow import frame_of
 from analyzer.errors import UsageError
 from analyzer.parsing import portable
 from analyzer.parsing.native import NATIVE
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from analyzer.parsing.log_format import LineFormat
     from analyzer.parsing.schema import Output
 
@@ -56,16 +57,6 @@ def use_native() -> bool:
     return NATIVE is not None and wanted != "portable"
 
 
-class _Struct:
-    """A struct column behind the Arrow PyCapsule interface, which Polars takes over without a copy."""
-
-    def __init__(self, capsules: tuple[object, object]) -> None:
-        self._capsules = capsules
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:  # noqa: ARG002, PLW3201
-        return self._capsules
-
-
 class NativeScanner:
     """scanner.c behind the contract of `Scanner`."""
 
@@ -82,6 +73,6 @@ class NativeScanner:
     def take(self) -> tuple[pl.DataFrame, pl.DataFrame, int]:
         """What was scanned since the last call: rows, misfits, number of lines."""
         rows, misfits, lines = self._scanner.take()
-        frame = pl.Series(_Struct(rows)).struct.unnest()
+        frame = frame_of(rows)
         frame.columns = self._names
-        return frame, pl.Series(_Struct(misfits)).struct.unnest(), lines
+        return frame, frame_of(misfits), lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import BinaryIO
 
 from isal import igzip_lib
@@ -10,8 +11,11 @@ from analyzer.errors import SourceError
 
 MAGIC_ZSTD = b"\x28\xb5\x2f\xfd"
 _MAGIC_GZIP = b"\x1f\x8b"
-#: Compressed bytes a step: what a damaged step held is lost, so it is kept small.
-_INPUT = 32 << 10
+_ERROR_NUMBER = re.compile(r"^Error -?\d+ ")
+#: Compressed bytes a step, at most and at least: what a damaged step held is lost, so it is kept small, and smaller
+#: still where little was read before.
+_STEP = 8 << 10
+_FIRST_STEP = 256
 
 
 def is_gzip(first: bytes) -> bool:
@@ -41,15 +45,16 @@ class Gunzip:
             if self._member.eof and not self._next_member():
                 return b""
             if self._member.needs_input and not self._pending:
-                self._pending = self._raw.read(_INPUT)
+                self._pending = self._raw.read(min(_STEP, max(_FIRST_STEP, self.bytes_read // 4)))
                 self.bytes_read += len(self._pending)
                 if not self._pending:
-                    raise SourceError(f"the gzip stream ends too soon, {self._bytes_out:,} bytes into its text")
+                    raise SourceError(f"the gzip stream ends too soon, after {self._bytes_out:,} bytes of its text")
             try:
                 text = self._member.decompress(self._pending, size)
             except (igzip_lib.IsalError, EOFError) as error:
-                reason = str(error).removeprefix("Error ").strip().rstrip(".")
-                raise SourceError(f"the gzip stream is damaged {self._bytes_out:,} bytes into its text: {reason}") from None
+                reason = _ERROR_NUMBER.sub("", str(error)).strip().rstrip(".")
+                place = f"after {self._bytes_out:,} bytes of its text"
+                raise SourceError(f"the gzip stream is damaged {place}: {reason}") from None
             self._pending = b""
             self._bytes_out += len(text)
             if text:
@@ -58,13 +63,13 @@ class Gunzip:
     def _next_member(self) -> bool:
         """Begin the next member; False at the end of the stream. Zeros behind a member are padding."""
         rest = self._member.unused_data.lstrip(b"\0")
-        while len(rest) < 2 and (more := self._raw.read(_INPUT)):
+        while len(rest) < 2 and (more := self._raw.read(_STEP)):
             self.bytes_read += len(more)
             rest = (rest + more).lstrip(b"\0")
         if not rest:
             return False
         if not is_gzip(rest):
-            raise SourceError(f"expected another gzip member or the end, {self._bytes_out:,} bytes into its text")
+            raise SourceError(f"expected another gzip member or the end after {self._bytes_out:,} bytes of text")
         self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         self._pending = rest
         return True

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from analyzer.errors import SourceError
 
@@ -39,27 +38,40 @@ class Source:
 
 
 def find(names: Iterable[str | os.PathLike[str]]) -> list[Source]:
-    """The sources behind these names, each once, in the order given and sorted within a glob or directory.
+    """The sources behind these names, in the order given and sorted within a glob or directory.
+
+    Each file comes once, by whatever names: ``/var/log/containers`` holds links to the files of ``/var/log/pods``.
 
     Raises
     ------
     SourceError
-        For a name with no file behind it, and for a directory without logs.
+        For a glob that matches nothing, and for a directory without logs. A file that is not there is for
+        `open_source` to miss, because a log may be rotated away at any moment.
     """
-    paths = [path for name in names for path in _paths(os.fspath(name))]
-    return [_source(path) for path in dict.fromkeys(paths)]
+    paths: dict[object, str] = {}
+    for name in names:
+        for path in _paths(os.fspath(name)):
+            paths.setdefault(_identity(path), path)
+    return [_source(path) for path in paths.values()]
+
+
+def _identity(path: str) -> object:
+    try:
+        about = os.stat(0 if path == "-" else path)
+    except OSError:
+        return path
+    return about.st_dev, about.st_ino
 
 
 def _paths(name: str) -> list[str]:
-    if name == "-" or (os.path.lexists(name) and not Path(name).is_dir()):
-        return [name]
-    if Path(name).is_dir():
+    if name != "-" and os.path.isdir(name):
         return _in_directory(name)
-    found = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
+    if name == "-" or os.path.lexists(name) or not glob.has_magic(name):
+        return [name]
+    found = sorted(glob.glob(name, recursive=True))
     if not found:
-        what = "a file that matches" if glob.has_magic(name) else "a file, a directory, a glob or -"
-        raise SourceError(f"{name}: expected {what}, found nothing there")
-    return [path for match in found for path in (_in_directory(match) if Path(match).is_dir() else [match])]
+        raise SourceError(f"{name}: expected a file that matches, found nothing there")
+    return [path for match in found for path in (_in_directory(match) if os.path.isdir(match) else [match])]
 
 
 def _in_directory(directory: str) -> list[str]:

@@ -121,11 +121,13 @@ def open_source(source: Source) -> Reader:
     SourceError
         Where it cannot be opened, or is compressed in a way that is not read.
     """
-    name = "standard input" if source.uri == "-" else source.uri
+    name = "standard input" if source.uri == "-" else source.uri or '""'
     if source.uri == "-" and sys.__stdin__ is None:
         raise SourceError("standard input: cannot be read: it is closed")
     try:
         fd = os.dup(0) if source.uri == "-" else os.open(source.uri, os.O_RDONLY)
+    except FileNotFoundError:
+        raise SourceError(f"{name}: expected a file, a directory, a glob or -, found nothing there") from None
     except OSError as error:
         raise SourceError(f"{name}: cannot be read: {error.strerror}") from None
     try:

@@ -6,15 +6,12 @@ GoogleHC, Azure's "Load Balancer Agent" and HealthProbe, each in its vendor's do
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import IntEnum
 
 import polars as pl
 
 from analyzer.parsing.log_format import LineFormat, Type
 from analyzer.parsing.schema import DTYPES, Kind, Output
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HEALTH_PROBES = (b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/", b"Load Balancer Agent", b"HealthProbe")
 
@@ -29,6 +26,15 @@ _REQUEST_TAGS = [(name, pattern) for name, patterns in REQUEST_SIGNALS.items() f
 
 #: nginx could not read the request with these, so it never looked for the client behind the peer.
 _UNREAD_STATUS = (400, 408, 497, 505)
+
+
+class Outcome(IntEnum):
+    """What a request was, for the preserved percentage."""
+
+    CONSIDERED = 0
+    HEALTH_PROBE = 1
+    UNPARSED_REQUEST = 2
+
 
 #: name -> (access-log column, kind, patterns, value where the format does not carry the column)
 _WANTED: dict[str, tuple[str, Kind, tuple[bytes, ...], object]] = {
@@ -66,7 +72,7 @@ def has_exact_times(line_format: LineFormat) -> bool:
 
 
 def complete(rows: pl.DataFrame) -> pl.DataFrame:
-    """Fill in what the format does not carry, and say of each row whether it is a health probe or an unread request.
+    """Fill in what the format does not carry, and say of each row what its request was (`Outcome`).
 
     A request counts as unread where nginx refused it before it looked for the client (status 400, 408, 497, 505),
     tried no upstream, and either could not read the request line or had not chosen a server: ingress-nginx then writes
@@ -83,7 +89,14 @@ def complete(rows: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("untried") > 0)
         & ((pl.col("readable") == 0) | (pl.col("unnamed") > 0))
     )
-    return rows.with_columns(missing).with_columns(health_probe=probe, unparsed_request=unread & ~probe)
+    outcome = (
+        pl.when(probe)
+        .then(pl.lit(Outcome.HEALTH_PROBE.value, pl.UInt8()))
+        .when(unread)
+        .then(pl.lit(Outcome.UNPARSED_REQUEST.value, pl.UInt8()))
+        .otherwise(pl.lit(Outcome.CONSIDERED.value, pl.UInt8()))
+    )
+    return rows.with_columns(missing).with_columns(outcome=outcome)
 
 
 def count_signals(rows: pl.DataFrame) -> dict[str, int]:

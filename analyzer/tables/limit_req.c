@@ -152,6 +152,7 @@ static bool replay(Simulator *self, Key *key) {
     if (key->block == NO_STATES) {
         if (!new_block(self, key, now)) return false;
         first = 1; /* of a key that is not known the first request is let pass and adds nothing */
+        if (count == 1) return true;
     }
     State *states = states_of(self, key);
     for (int i = 0; i < self->n_limits; i++) {
@@ -281,54 +282,26 @@ PyDoc_STRVAR(add_doc, "add(stream)\n--\n\n"
                       "Requests in order of arrival: the Arrow stream capsule of a frame with the columns address\n"
                       "(UInt128) and time (milliseconds), neither with nulls.");
 
-/* All requests of one chunk of the frame. */
-static bool add_chunk(Simulator *self, const struct ArrowArray *chunk) {
-    const struct ArrowArray *addresses = chunk->children[0], *times = chunk->children[1];
-    const uint8_t *address = (const uint8_t *)addresses->buffers[1] + 16 * (addresses->offset + chunk->offset);
-    const int64_t *time = (const int64_t *)times->buffers[1] + times->offset + chunk->offset;
+static bool add_chunk(void *object, const struct ArrowArray *chunk) {
+    Simulator *self = object;
+    const uint8_t *address = values_of(chunk, 0, 16), *time = values_of(chunk, 1, 8);
     for (int64_t i = 0; i < chunk->length; i++) {
         uint64_t words[2]; /* little-endian: the low half first */
+        int64_t moment;
         if (i + AHEAD < chunk->length && self->size) {
             memcpy(words, address + 16 * (i + AHEAD), 16);
             __builtin_prefetch(&self->keys[slot_of(words[1], words[0], self->size)]);
         }
         memcpy(words, address + 16 * i, 16);
-        if (!arrive(self, words[1], words[0], time[i])) return false;
+        memcpy(&moment, time + 8 * i, 8);
+        if (!arrive(self, words[1], words[0], moment)) return false;
     }
     return true;
 }
 
-static bool is_requests(const struct ArrowSchema *schema) {
-    return schema->n_children == 2 && strcmp(schema->children[0]->format, "_plu128") == 0 &&
-           strncmp(schema->children[1]->format, "tsm:", 4) == 0;
-}
-
-static PyObject *simulator_add(PyObject *object, PyObject *capsule) {
-    Simulator *self = (Simulator *)object;
-    struct ArrowArrayStream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
-    if (stream == NULL) return NULL;
-    struct ArrowSchema schema;
-    bool fits = stream->get_schema(stream, &schema) == 0;
-    if (fits) {
-        fits = is_requests(&schema);
-        schema.release(&schema);
-    }
-    bool done = true;
-    while (fits && done) {
-        struct ArrowArray chunk;
-        if (stream->get_next(stream, &chunk) != 0) fits = false;
-        if (!fits || chunk.release == NULL) break;
-        Py_BEGIN_ALLOW_THREADS;
-        done = add_chunk(self, &chunk);
-        Py_END_ALLOW_THREADS;
-        chunk.release(&chunk);
-    }
-    if (!fits) {
-        PyErr_SetString(PyExc_ValueError, "expected a frame of address and time");
-        return NULL;
-    }
-    if (!done) return PyErr_NoMemory();
-    Py_RETURN_NONE;
+static PyObject *simulator_add(PyObject *self, PyObject *capsule) {
+    static const char *const FORMATS[] = {"_plu128", "tsm:"};
+    return read_stream(capsule, FORMATS, 2, add_chunk, self);
 }
 
 PyDoc_STRVAR(finish_doc, "finish()\n--\n\n"

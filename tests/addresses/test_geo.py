@@ -250,7 +250,7 @@ def test_neighbours_merge(tmp_path: Path, cache: Path) -> None:
     """Networks side by side that say the same are one range."""
     GeoDatabase.open([mmdb.write(tmp_path / "a.mmdb", {f"10.0.{n}.0/24": GB for n in range(256)}, ip_version=4)])
     (cached,) = cache.iterdir()
-    assert pl.read_ipc(cached)["first"].list.len().item() == 3
+    assert pl.read_ipc(cached)["starts"].list.len().item() == 3
 
 
 def test_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +308,9 @@ def broken(name: str) -> bytes:
     """Return the content of a file that is not what it seems."""
     record = mmdb.encode({"country_code": "GB"})
     chain = [[node + 1, node + 1] for node in range(126)]
+    # Below ::/1 a chain to IPv4 at node 96, below 8000::/1 a tree of which every leaf is that node again.
+    aliases = [[1, 97], *([node + 1, mmdb.EMPTY] for node in range(1, 96)), [mmdb.leaf(0)] * 2]
+    aliases += [[2 * node + 98, 2 * node + 99] if node < 63 else [96, 96] for node in range(127)]
     return {
         "empty": b"",
         "text": b"not a database\n" * 99,
@@ -320,6 +323,7 @@ def broken(name: str) -> bytes:
         "loop with a way out": mmdb.assemble([[0, mmdb.leaf(0)]], record, ip_version=4),
         "2**127 networks": mmdb.assemble([*chain, [mmdb.leaf(0), mmdb.EMPTY]], record),
         "2**127 empty networks": mmdb.assemble([*chain, [mmdb.EMPTY, mmdb.EMPTY]], record),
+        "128 aliases": mmdb.assemble(aliases, record),
         "metadata is no map": mmdb.assemble([[0, 0]], record)[:100] + b"\xab\xcd\xefMaxMind.com" + mmdb.encode("x"),
         "metadata is cut": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], record)[:-20],
         "record size of 25": mmdb.assemble([[mmdb.leaf(0), mmdb.EMPTY]], record).replace(b"\xa1\x18", b"\xa1\x19"),
@@ -344,6 +348,7 @@ def broken(name: str) -> bytes:
         ("loop with a way out", "got a broken one"),
         ("2**127 networks", "got a broken one"),
         ("2**127 empty networks", "got a broken one"),
+        ("128 aliases", "got a broken one"),
         ("metadata is no map", "got a broken one"),
         ("metadata is cut", "got a broken one"),
         ("record size of 25", "got a broken one"),
@@ -420,7 +425,7 @@ def test_every_truncation_and_random_damage(tmp_path: Path) -> None:
         path.write_bytes(content[:size])
         with pytest.raises(GeoError):
             GeoDatabase.open([path])
-    chance = random.Random(1)  # noqa: S311
+    chance = random.Random(1)
     for _ in range(300):
         damaged = bytearray(content)
         for _ in range(chance.randint(1, 8)):
@@ -442,4 +447,4 @@ def test_pyarrow_and_reader_stay_out(tmp_path: Path) -> None:
         f"GeoDatabase.open([pathlib.Path({str(path)!r})])\n"
         "assert not {'pyarrow', 'maxminddb'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,58 @@
+"""Work on several threads, results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with what the function makes of it, in order, on so many threads.
+
+    The calling thread is one of them: where the next result is not ready, it works on an item that no other thread has
+    begun. At most ``workers + 2`` items are in flight.
+    """
+    if workers == 1:
+        for item in items:
+            yield item, function(item)
+        return
+    coming = iter(items)
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    threads = ThreadPoolExecutor(workers - 1)
+    try:
+        while True:
+            while len(waiting) < workers + 2 and (more := next(coming, _END)) is not _END:
+                waiting.append((more, threads.submit(function, more)))
+            if not waiting:
+                return
+            if waiting[0][1].done() or not _work_along(function, waiting):
+                item, future = waiting.popleft()
+                yield item, future.result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+_END: object = object()
+
+
+def _work_along(function: Callable[[Item], Result], waiting: deque[tuple[Item, Future[Result]]]) -> bool:
+    """Do the first item that no thread has begun; False where all are under way."""
+    for at, (item, future) in enumerate(waiting):
+        if future.cancel():
+            done: Future[Result] = Future()
+            try:
+                done.set_result(function(item))
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+                done.set_exception(error)
+            waiting[at] = (item, done)
+            return True
+    return False
