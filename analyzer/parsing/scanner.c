@@ -707,9 +707,13 @@ static bool seconds_sum(const Span *span, double *sum) {
     return any;
 }
 
+/* Rows of the last batch: the next one will be about as long, and growing costs a copy. */
+static atomic_size_t usual_rows;
+
 static bool reserve_rows(Scanner *self) {
     if (self->rows < self->capacity) return true;
-    size_t capacity = self->capacity ? self->capacity * 2 : 4096;
+    size_t capacity = self->capacity ? self->capacity * 2 : atomic_load(&usual_rows) + 4096;
+    capacity &= ~(size_t)7;
     for (int i = 0; i < self->n_outputs; i++) {
         Output *out = &self->outputs[i];
         size_t width = KINDS[out->kind].width;
@@ -914,6 +918,7 @@ static PyObject *export_rows(Scanner *self) {
     shared_release(shared);
     free((void *)texts);
     free(sizes);
+    atomic_store(&usual_rows, self->rows + self->rows / 16);
     self->rows = self->capacity = self->repaired_len = 0;
     return struct_capsules(schema, array);
 }

@@ -24,13 +24,13 @@ def is_gzip(first: bytes) -> bool:
 
 
 class Gunzip:
-    """The decompressed bytes of a gzip stream of any number of members."""
+    """The decompressed bytes of a gzip stream of any number of members; `begun` was read from it already."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: BinaryIO, begun: bytes) -> None:
         self._raw = raw
         self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        self._pending = b""
-        self.bytes_read = 0
+        self._pending = begun
+        self.bytes_read = len(begun)
         self._bytes_out = 0
 
     def read(self, size: int) -> bytes:

@@ -24,7 +24,7 @@ from analyzer.sources.find import Source
 #: nginx limits a request line and each header to 32 KiB as ingress-nginx sets it up, so no real line comes near.
 MAX_LINE = 1 << 20
 #: Bytes of a piece: large enough for group_by to pay, small enough that a few in flight stay cheap.
-PIECE = 64 << 20
+PIECE = 32 << 20
 _STREAM_PIECE = 16 << 20
 _HEAD = 256 << 10
 _BOM = b"\xef\xbb\xbf"
@@ -183,14 +183,15 @@ class _Stream:
     """Standard input, a pipe, or a compressed file: read forward, once."""
 
     def __init__(self, fd: int) -> None:
-        self._raw = open(fd, "rb", buffering=1 << 20)  # noqa: SIM115 - closed by close()
-        magic = self._raw.peek(4)[:4]
+        self._fd = fd
+        self._raw = open(fd, "rb", buffering=1 << 20, closefd=False)  # noqa: SIM115 - closed by close()
+        magic = self._raw.read(4)
         if magic == MAGIC_ZSTD:
             raise SourceError("expected text or gzip, got zstd", hint="decompress it first: zstd -dc FILE | logscan ...")
-        self._gunzip = Gunzip(self._raw) if is_gzip(magic) else None
+        self._gunzip = Gunzip(self._raw, magic) if is_gzip(magic) else None
         self.error: str | None = None
-        self.bytes_read = 0
-        self.head = b""
+        self.bytes_read = len(magic)
+        self.head = b"" if self._gunzip is not None else magic
         # A pipe gives what is there: wait for more only until the first line is whole.
         while len(self.head) < _HEAD and b"\n" not in self.head and (text := self._read(_HEAD)):
             self.head += text
@@ -241,3 +242,4 @@ class _Stream:
 
     def close(self) -> None:
         self._raw.close()
+        os.close(self._fd)

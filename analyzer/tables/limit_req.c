@@ -18,6 +18,7 @@
 
 #define MAX_LIMITS 64
 #define FORGET_SLACK 10000 /* milliseconds of disorder in the log that cannot change a result */
+#define NEW_LOG 60000      /* milliseconds back in time that begin another log: nginx's clock never goes back */
 #define AHEAD 12           /* rows between asking for a key's memory and needing it */
 
 typedef struct {
@@ -207,9 +208,23 @@ static bool make_room(Simulator *self) {
     return done;
 }
 
+/* Forget all keys. */
+static bool start_anew(Simulator *self) {
+    for (size_t i = 0; i < self->size; i++)
+        if (self->keys[i].time != FREE && !forget(self, &self->keys[i])) return false;
+    free(self->keys);
+    self->keys = NULL;
+    self->size = self->used = 0;
+    return true;
+}
+
 static inline bool arrive(Simulator *self, uint64_t high, uint64_t low, int64_t time) {
-    if (self->used * 2 >= self->size && !make_room(self)) return false;
+    if (self->newest - time > NEW_LOG) {
+        if (!start_anew(self)) return false;
+        self->newest = time;
+    }
     if (time > self->newest) self->newest = time;
+    if (self->used * 2 >= self->size && !make_room(self)) return false;
     size_t slot = slot_of(high, low, self->size);
     Key *key = &self->keys[slot];
     while (key->time != FREE && (key->high != high || key->low != low)) {
@@ -225,7 +240,9 @@ static inline bool arrive(Simulator *self, uint64_t high, uint64_t low, int64_t 
         key->waiting++;
         return true;
     }
-    bool done = is_forgotten(self, key) ? forget(self, key) : replay(self, key);
+    /* Spread over its second, the last request may be 999 ms younger than the key. */
+    bool drained = is_forgotten(self, key) || time - key->time >= self->drain + 1000;
+    bool done = drained ? forget(self, key) : replay(self, key);
     key->time = time;
     key->waiting = 1;
     return done;

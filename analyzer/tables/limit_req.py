@@ -33,6 +33,9 @@ GRID = (1, 2, 5, 10, 20, 50, 100)
 #: ingress-nginx's ``limit-burst-multiplier`` where none is set.
 BURST_MULTIPLIER = 5
 
+#: Milliseconds back in time that begin another log (nginx's clock never goes back): all keys are forgotten.
+_NEW_LOG = 60_000
+
 #: Rejections by limit (its place in the grid) and address.
 REJECTIONS = {
     "limit": pl.UInt16(),
@@ -73,7 +76,7 @@ class Simulator(Protocol):
         """Requests in order of arrival: columns ``address`` and ``time``, without nulls."""
 
     def finish(self) -> pl.DataFrame:
-        """All rejections so far, see `REJECTIONS`; rows only where a request was rejected."""
+        """The log is over: all rejections, see `REJECTIONS`; rows only where a request was rejected."""
 
 
 def new_simulator(grid: Sequence[Limit], *, whole_seconds: bool) -> Simulator:
@@ -93,7 +96,7 @@ class NativeSimulator:
         self._simulator.add(requests.select("address", "time").__arrow_c_stream__())
 
     def finish(self) -> pl.DataFrame:
-        """All rejections so far."""
+        """The log is over: all rejections."""
         rows = array("Q")
         rows.frombytes(self._simulator.finish())
         names = ("limit", "high", "low", "rejected_low", "rejected_high")
@@ -125,11 +128,17 @@ class PortableSimulator:
         self._grid = [(limit.rate, limit.burst * 1000) for limit in grid]
         self._whole_seconds = whole_seconds
         self._keys: dict[int, _Key] = {}
+        self._newest = 0
+        self._found: list[tuple[int, int, int, int]] = []
 
     def add(self, requests: pl.DataFrame) -> None:
         """Requests in order of arrival."""
         times = requests["time"].to_physical()
         for address, time in zip(requests["address"].to_list(), times.to_list(), strict=True):
+            if self._newest - time > _NEW_LOG:
+                self._forget()
+                self._newest = time
+            self._newest = max(self._newest, time)
             key = self._keys.get(address)
             if key is None:
                 self._keys[address] = _Key(time, states=[(_State(), _State()) for _ in self._grid])
@@ -140,16 +149,19 @@ class PortableSimulator:
                 key.time, key.waiting = time, 1
 
     def finish(self) -> pl.DataFrame:
-        """All rejections so far."""
-        rows = []
+        """The log is over: all rejections."""
+        self._forget()
+        return _summed(pl.DataFrame(self._found, schema=REJECTIONS, orient="row"))
+
+    def _forget(self) -> None:
+        """Note the rejections of all keys and begin anew."""
         for address, key in self._keys.items():
             self._replay(key)
             for limit, (at_once, spread) in enumerate(key.states):
-                counts = sorted((at_once.rejected, spread.rejected if self._whole_seconds else at_once.rejected))
-                if counts[1]:
-                    rows.append((limit, address, *counts))
-                at_once.rejected = spread.rejected = 0
-        return _summed(pl.DataFrame(rows, schema=REJECTIONS, orient="row"))
+                most, fewest = at_once.rejected, spread.rejected if self._whole_seconds else at_once.rejected
+                if most or fewest:
+                    self._found.append((limit, address, min(most, fewest), max(most, fewest)))
+        self._keys = {}
 
     def _replay(self, key: _Key) -> None:
         for (rate, burst), (at_once, spread) in zip(self._grid, key.states, strict=True):
