@@ -1,4 +1,4 @@
-"""Build the native scanner, which is optional, and place ``rules/`` inside the package; all else is in pyproject.toml."""
+"""Build the parts in C, which are optional, and place ``rules/`` inside the package; the rest is in pyproject.toml."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""logscan: are client IPs preserved on their way into a Kubernetes cluster?
+"""Say whether client IPs are preserved on their way into a Kubernetes cluster, from its access logs.
 
 Import it as ``import analyzer as logscan``. `analyze` reads access logs into a `Report`; `classify` says of any column
 of addresses what they are; `Cluster` is what a kubectl dump tells of a cluster.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from analyzer._version import VERSION as __version__
+from analyzer._version import __version__
 
 if TYPE_CHECKING:
     from analyzer.addresses.classify import classify

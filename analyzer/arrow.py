@@ -9,7 +9,7 @@ class _Struct:
     def __init__(self, capsules: tuple[object, object]) -> None:
         self._capsules = capsules
 
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:  # noqa: ARG002, PLW3201
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         return self._capsules
 
 

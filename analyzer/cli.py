@@ -118,16 +118,16 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
     from importlib.metadata import version  # noqa: PLC0415
 
     from analyzer import __version__  # noqa: PLC0415
-    from analyzer.parsing.native import NATIVE  # noqa: PLC0415
+    from analyzer.native import SCANNER  # noqa: PLC0415
 
-    scanner = "native" if NATIVE is not None and os.environ.get("LOGSCAN_SCANNER") != "portable" else "portable"
+    scanner = "native" if SCANNER is not None and os.environ.get("LOGSCAN_SCANNER") != "portable" else "portable"
     print(f"logscan {__version__} ({scanner} scanner, Polars {version('polars')})")
     raise typer.Exit
 
 
 @app.callback()
 def logscan(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
@@ -135,13 +135,12 @@ def logscan(
 
 
 @app.command()
-def analyze(  # noqa: PLR0913
+def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     source: Annotated[list[str], typer.Argument(help="A file, a glob, a directory, or - for standard input.")],
-    format_: Annotated[
-        OutputFormat, typer.Option("--format", help="How the report is written.")
-    ] = OutputFormat.TABLE,
+    format_: Annotated[OutputFormat, typer.Option("--format", help="How the report is written.")] = OutputFormat.TABLE,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the report there instead of stdout, whole or not at all.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the report there instead of stdout, whole or not at all."),
     ] = None,
     cluster: Annotated[
         Path | None,
@@ -151,7 +150,9 @@ def analyze(  # noqa: PLR0913
         str | None,
         typer.Option(help="An nginx log_format string or the name of a known format. Detected where not given."),
     ] = None,
-    node: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="These addresses are nodes. Repeatable.")] = None,
+    node: Annotated[
+        list[str] | None, typer.Option(metavar="CIDR", help="These addresses are nodes. Repeatable.")
+    ] = None,
     lb: Annotated[
         list[str] | None, typer.Option(metavar="CIDR", help="These addresses are load balancers. Repeatable.")
     ] = None,
@@ -287,7 +288,7 @@ def _status(report: Report, fail_under: float | None) -> int:
     """The exit code, with a line on stderr where it is not 0."""
     broken = [row for row in report.input.sources if row.error]
     for row in broken:
-        _say(row.error if row.uri in str(row.error) else f"{row.uri}: {row.error}")
+        _say(f"{row.uri}: {row.error}")
     if broken:
         return UNREADABLE
     if report.input.parsed == 0:

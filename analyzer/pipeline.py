@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analyzer._version import VERSION
+from analyzer._version import __version__
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.cluster import Cluster
 from analyzer.errors import SourceError, UsageError
@@ -142,7 +142,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     tables = run.fold.tables()
     labelled = classifier.label(tables.addresses)
     return Report(
-        version=VERSION,
+        version=__version__,
         input=run.input(tables, known_cluster, begun),
         preservation=preservation(labelled, top=top),
         signals=run.signals(tables),
@@ -234,7 +234,7 @@ class _Run:
             except SourceError as error:
                 if len(self.logs) == 1:
                     raise
-                log.error = str(error)
+                log.error = str(error).removeprefix(f"{log.source.uri}: ")
                 continue
             found = self.formats[0] if self.forced else detect(log.reader.head, self.formats)
             log.line_format = found
@@ -291,9 +291,7 @@ class _Run:
         line_format = log.line_format
         wanted = rejected.filter(pl.col("reason") != _CONTINUED).head(_SAMPLES - len(self.samples))
         for row in wanted.iter_rows(named=True):
-            reason = (
-                line_format.explain(row["field"] - 1, row["reason"]) if line_format else "fits no known log format"
-            )
+            reason = line_format.explain(row["field"] - 1, row["reason"]) if line_format else "fits no known log format"
             text = row["line"][:_SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
             self.samples.append(RejectedSample(log.source.uri, log.lines + row["number"] + 1, reason, text))
 
@@ -344,10 +342,7 @@ class _Run:
 
     def origins(self, tables: Tables, cluster: Cluster | None) -> pl.DataFrame:
         """The table of sources with the node, pod and namespace that each came from."""
-        rows = [
-            (log.number, _node(log.source, cluster), log.source.pod, log.source.namespace)
-            for log in self.logs
-        ]
+        rows = [(log.number, _node(log.source, cluster), log.source.pod, log.source.namespace) for log in self.logs]
         schema = {"source": pl.UInt32, "node": pl.String, "pod": pl.String, "namespace": pl.String}
         return pl.DataFrame(rows, schema=schema, orient="row").join(tables.sources, on="source", how="inner")
 

@@ -17,8 +17,13 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[int], None] | None]:
         yield None
         return
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn, TransferSpeedColumn  # noqa: PLC0415
-    from rich.progress import DownloadColumn  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        DownloadColumn,
+        Progress,
+        SpinnerColumn,
+        TimeElapsedColumn,
+        TransferSpeedColumn,
+    )
 
     columns = (SpinnerColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

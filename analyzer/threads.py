@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def ordered_map(
     threads = ThreadPoolExecutor(workers - 1)
     try:
         while True:
-            while len(waiting) < workers + 2 and (more := next(coming, _END)) is not _END:
-                waiting.append((more, threads.submit(function, more)))
+            for item in islice(coming, workers + 2 - len(waiting)):
+                waiting.append((item, threads.submit(function, item)))
             if not waiting:
                 return
             if waiting[0][1].done() or not _work_along(function, waiting):
@@ -39,9 +40,6 @@ def ordered_map(
                 yield item, future.result()
     finally:
         threads.shutdown(cancel_futures=True)
-
-
-_END: object = object()
 
 
 def _work_along(function: Callable[[Item], Result], waiting: deque[tuple[Item, Future[Result]]]) -> bool:

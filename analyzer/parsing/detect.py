@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from analyzer.parsing.log_format import LineFormat
 from analyzer.parsing.scanner import new_scanner
 from analyzer.parsing.schema import Kind, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.parsing.log_format import LineFormat
 
 #: Bytes that are tried with every format; detection stays bounded however large a source is.
 HEAD = 64 << 10

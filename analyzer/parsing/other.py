@@ -46,8 +46,9 @@ class OtherLines:
         """Count the other lines and return the rejected ones, in order, with the parts of lines that are too long."""
         if misfits.is_empty():
             return misfits
-        text = misfits["line"].cast(pl.String, strict=False)
-        if text.has_nulls():
+        try:
+            text = misfits["line"].cast(pl.String)
+        except pl.exceptions.ComputeError:  # no UTF-8; not even a lenient cast takes it
             text = pl.Series([line.decode("utf-8", "replace") for line in misfits["line"].to_list()], dtype=pl.String)
         labelled = misfits.with_columns(text=text.str.strip_chars_end("\r\n")).with_columns(kind=_kind())
         labelled = labelled.with_columns(pl.Series("kind", self._join_records(labelled), dtype=pl.String))
@@ -77,6 +78,13 @@ class OtherLines:
                 open_at = None
         self._continues_at = open_at
         return kinds
+
+
+def _as_text(lines: pl.Series) -> pl.Series:
+    try:
+        return lines.cast(pl.String)
+    except pl.exceptions.ComputeError:  # not all of it is UTF-8
+        return pl.Series([line.decode("utf-8", "replace") for line in lines.to_list()], dtype=pl.String)
 
 
 def _kind() -> pl.Expr:

@@ -7,16 +7,18 @@ is given with the same place and reason. It is meant to be obviously right, not 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from analyzer.parsing.log_format import LineFormat, Type
 from analyzer.parsing.schema import DTYPES, Kind, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _EXPECTED_LITERAL, _MALFORMED_VALUE, _TOO_LONG, _CONTINUED = range(4)
 _MAX_RETRIES = 64
@@ -67,7 +69,7 @@ class Scanner:
             start += len(whole)
             offset += len(whole)
 
-    def reject(self, text: bytes | bytearray, start: int, stop: int, offset: int, continued: bool) -> None:  # noqa: FBT001, PLR0917
+    def reject(self, text: bytes | bytearray, start: int, stop: int, offset: int, continued: bool) -> None:  # noqa: FBT001
         """Add ``text[start:stop]`` as a piece of a line that is too long to read: its beginning, or a later piece."""
         reason = _CONTINUED if continued else _TOO_LONG
         self._misfits.append((bytes(text[start:stop]), offset, 0, self._lines, 0, reason))
@@ -197,7 +199,7 @@ def _read_seconds(_: Type, line: bytes, at: int) -> tuple[int, float | None] | N
 
 def _read_msec(_: Type, line: bytes, at: int) -> tuple[int, int] | None:
     text = _matched(_SECONDS, line, at)
-    whole, _, fraction = text.partition(b".")
+    whole, fraction = text.partition(b".")[::2]
     if not (whole + fraction).isdigit() or len(whole + fraction) > 15 or len(fraction) > 3:
         return None
     return at + len(text), int(whole + fraction.ljust(3, b"0"))
@@ -208,8 +210,8 @@ def _local_time(text: bytes) -> int | None:
     match = _TIME_LOCAL.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
         return None
-    day, _, year, hour, minute, second, sign, *zone = match.groups()
-    return _milliseconds([year, b"%d" % _MONTHS[match[2]], day, hour, minute, second], sign, *zone)
+    day, month, year, hour, minute, second, sign, *zone = match.groups()
+    return _milliseconds([year, b"%d" % _MONTHS[month], day, hour, minute, second], sign, *zone)
 
 
 def _milliseconds(parts: list[bytes], sign: bytes, zone_hours: bytes, zone_minutes: bytes) -> int | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from analyzer.arrow import frame_of
 from analyzer.errors import UsageError
+from analyzer.native import SCANNER
 from analyzer.parsing import portable
-from analyzer.parsing.native import NATIVE
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +29,7 @@ class Scanner(Protocol):
         A line ends with a newline or with the text; a carriage return before it is not part of the line.
         """
 
-    def reject(self, text: bytes | bytearray, start: int, stop: int, offset: int, continued: bool) -> None:  # noqa: FBT001, PLR0917
+    def reject(self, text: bytes | bytearray, start: int, stop: int, offset: int, continued: bool) -> None:  # noqa: FBT001
         """Add ``text[start:stop]`` as a piece of a line that is too long to read: its beginning, or a later piece."""
 
     def take(self) -> tuple[pl.DataFrame, pl.DataFrame, int]:
@@ -52,21 +52,21 @@ def use_native() -> bool:
     wanted = os.environ.get("LOGSCAN_SCANNER", "")
     if wanted not in ("", "native", "portable"):
         raise UsageError(f"LOGSCAN_SCANNER: expected native or portable, got {wanted!r}")
-    if wanted == "native" and NATIVE is None:
+    if wanted == "native" and SCANNER is None:
         raise UsageError("LOGSCAN_SCANNER=native: the native scanner was not built when logscan was installed")
-    return NATIVE is not None and wanted != "portable"
+    return SCANNER is not None and wanted != "portable"
 
 
 class NativeScanner:
     """scanner.c behind the contract of `Scanner`."""
 
     def __init__(self, line_format: LineFormat, outputs: list[Output]) -> None:
-        if NATIVE is None:
+        if SCANNER is None:
             raise UsageError("the native scanner was not built when logscan was installed")
         fields = tuple((int(f.type), f.literal, int(f.retry)) for f in line_format.fields)
         wanted = tuple((int(o.kind), o.field, o.patterns) for o in outputs)
         self._names = [output.name for output in outputs]
-        self._scanner = NATIVE.Scanner(line_format.prefix, fields, wanted)
+        self._scanner = SCANNER.Scanner(line_format.prefix, fields, wanted)
         self.scan = self._scanner.scan
         self.reject = self._scanner.reject
 

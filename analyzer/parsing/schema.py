@@ -8,12 +8,14 @@ which of a few known beginnings a field has.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from analyzer.errors import FormatError
-from analyzer.parsing.log_format import LineFormat
+
+if TYPE_CHECKING:
+    from analyzer.parsing.log_format import LineFormat
 
 
 class Kind(IntEnum):

@@ -8,10 +8,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from analyzer.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Names that a directory is searched for.
 _LOG_NAME = re.compile(r"access|\.log\b|\.gz$", re.IGNORECASE)
@@ -22,9 +25,7 @@ _POD_PATH = re.compile(
     r"(?:^|/)(?P<namespace>[^/_]+)_(?P<pod>[^/_]+)_[0-9a-f-]+/(?P<container>[^/._]+)/\d+\.log(?:\.[\w.-]+)?$"
 )
 #: ``/var/log/containers/<pod>_<namespace>_<container>-<64 hex digits>.log``
-_CONTAINER_PATH = re.compile(
-    r"(?:^|/)(?P<pod>[^/_]+)_(?P<namespace>[^/_]+)_(?P<container>[^/_]+)-[0-9a-f]{64}\.log$"
-)
+_CONTAINER_PATH = re.compile(r"(?:^|/)(?P<pod>[^/_]+)_(?P<namespace>[^/_]+)_(?P<container>[^/_]+)-[0-9a-f]{64}\.log$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,16 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from analyzer.errors import SourceError
 from analyzer.sources.compression import MAGIC_ZSTD, Gunzip, is_gzip
-from analyzer.sources.find import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.sources.find import Source
 
 #: nginx limits a request line and each header to 32 KiB as ingress-nginx sets it up, so no real line comes near.
 MAX_LINE = 1 << 20
@@ -187,7 +190,9 @@ class _Stream:
         self._raw = open(fd, "rb", buffering=1 << 20, closefd=False)  # noqa: SIM115 - closed by close()
         magic = self._raw.read(4)
         if magic == MAGIC_ZSTD:
-            raise SourceError("expected text or gzip, got zstd", hint="decompress it first: zstd -dc FILE | logscan ...")
+            raise SourceError(
+                "expected text or gzip, got zstd", hint="decompress it first: zstd -dc FILE | logscan ..."
+            )
         self._gunzip = Gunzip(self._raw, magic) if is_gzip(magic) else None
         self.error: str | None = None
         self.bytes_read = len(magic)

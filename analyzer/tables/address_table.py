@@ -5,27 +5,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import polars as pl
 
 from analyzer.arrow import frame_of
+from analyzer.native import compiled
 from analyzer.parsing.scanner import use_native
 from analyzer.parsing.schema import TIME
 
-_NATIVE: Any
-try:
-    from analyzer.tables import _address_table as _NATIVE  # type: ignore[attr-defined]
-except ImportError:
-    _NATIVE = None
+_NATIVE = compiled("analyzer.tables._address_table")
 
-COUNT = pl.UInt64()
+COUNT: pl.DataType = pl.UInt64()
 
 #: What is read of each row; `outcome` says what the request was (`analyzer.tables.columns.Outcome`).
 ROWS = ("address", "time", "status", "bytes", "user_agents", "forwarded", "outcome")
 
 #: The table. `errors` counts status 500 and above; `user_agents` and `forwarded` are fan-in bitmaps.
-ADDRESSES = {
+ADDRESSES: dict[str, pl.DataType] = {
     "address": pl.UInt128(),
     "requests": COUNT,
     "health_probes": COUNT,

@@ -105,5 +105,3 @@ def count_signals(rows: pl.DataFrame) -> dict[str, int]:
     for tag, count in rows.filter(pl.col("signal") > 0)["signal"].value_counts().iter_rows():
         counts[_REQUEST_TAGS[tag - 1][0]] += count
     return counts
-
-

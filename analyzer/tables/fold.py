@@ -79,7 +79,9 @@ class Fold:
         self._simulate(source, rows, exact_times=exact_times)
         known = len(self._addresses)
         self._addresses.add(rows)
-        self._timeline.add(rows, new=self._addresses.since(known), busy=self._addresses.busy(int(rows.height * PROMINENT) + 1))
+        self._timeline.add(
+            rows, new=self._addresses.since(known), busy=self._addresses.busy(int(rows.height * PROMINENT) + 1)
+        )
 
     def close_source(self, source: int) -> None:
         """No more rows will come from this source."""

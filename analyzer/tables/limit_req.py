@@ -13,20 +13,17 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
+from analyzer.native import compiled
 from analyzer.parsing.scanner import use_native
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_NATIVE: Any
-try:
-    from analyzer.tables import _limit_req as _NATIVE  # type: ignore[attr-defined]
-except ImportError:
-    _NATIVE = None
+_NATIVE = compiled("analyzer.tables._limit_req")
 
 #: Requests per second that every report tries.
 GRID = (1, 2, 5, 10, 20, 50, 100)
@@ -37,7 +34,7 @@ BURST_MULTIPLIER = 5
 _NEW_LOG = 60_000
 
 #: Rejections by limit (its place in the grid) and address.
-REJECTIONS = {
+REJECTIONS: dict[str, pl.DataType] = {
     "limit": pl.UInt16(),
     "address": pl.UInt128(),
     "rejected_low": pl.UInt64(),
@@ -102,7 +99,9 @@ class NativeSimulator:
         names = ("limit", "high", "low", "rejected_low", "rejected_high")
         found = pl.DataFrame({name: pl.Series(rows[at::5], dtype=pl.UInt64) for at, name in enumerate(names)})
         high, low = pl.col("high").cast(pl.UInt128), pl.col("low").cast(pl.UInt128)
-        return _summed(found.select("limit", "rejected_low", "rejected_high", address=high * pl.lit(2**64, pl.UInt128) + low))
+        return _summed(
+            found.select("limit", "rejected_low", "rejected_high", address=high * pl.lit(2**64, pl.UInt128) + low)
+        )
 
 
 @dataclass(slots=True)
@@ -192,8 +191,7 @@ def _limit_req(rate: int, burst: int, state: _State, now: int) -> None:
 
 def _summed(rejections: pl.DataFrame) -> pl.DataFrame:
     return (
-        rejections.select(*REJECTIONS)
-        .cast(REJECTIONS)
+        rejections.select(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.items())
         .group_by("limit", "address")
         .agg(pl.col("rejected_low", "rejected_high").sum())
     )
