@@ -292,14 +292,22 @@ def _status(report: Report, fail_under: float | None) -> int:
     if broken:
         return UNREADABLE
     if report.input.parsed == 0:
-        _say(
-            "no line of the input could be read as any known log format",
-            "give the log_format of your configuration with --log-format",
-        )
+        _say(*_nothing_read(report))
         return NOTHING_READ
     preserved = report.preservation.preserved_pct
     if fail_under is not None and (preserved is None or preserved < fail_under):
-        got = "no request to judge" if preserved is None else f"{preserved:.2f} %"
+        got = "no request to judge" if preserved is None else f"{preserved:g} %"
         _say(f"--fail-under: expected at least {fail_under:g} % preserved, got {got}")
         return GATE_MISSED
     return DONE
+
+
+def _nothing_read(report: Report) -> tuple[str, str]:
+    if report.input.lines == 0:
+        return "expected access-log lines, got an empty input", "is the log written to another place, or just rotated?"
+    if any(row.format for row in report.input.sources):
+        return "no line of the input fits --log-format", "leave it out to have the format detected"
+    return (
+        "no line of the input could be read as any known log format",
+        "give the log_format of your configuration with --log-format",
+    )

@@ -80,13 +80,6 @@ class OtherLines:
         return kinds
 
 
-def _as_text(lines: pl.Series) -> pl.Series:
-    try:
-        return lines.cast(pl.String)
-    except pl.exceptions.ComputeError:  # not all of it is UTF-8
-        return pl.Series([line.decode("utf-8", "replace") for line in lines.to_list()], dtype=pl.String)
-
-
 def _kind() -> pl.Expr:
     kind = pl.lit(None, pl.String)
     for name, pattern in _KINDS.items():

@@ -141,7 +141,7 @@ def _serving(sources: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _entry(labelled: pl.DataFrame) -> pl.DataFrame:
-    entered = labelled.filter(pl.col("class") == "node").with_columns(considered())
+    entered = labelled.filter(pl.col("class") == "node").with_columns(considered()).filter(pl.col("considered") > 0)
     return entered.group_by(pl.col("node").alias("name")).agg(
         pl.sum("considered").alias("requests"), pl.lit(0, dtype=pl.UInt32).alias("pods")
     )

@@ -40,6 +40,13 @@ _HEADLINES = {
     "unknown": ("CANNOT TELL", "bold yellow"),
 }
 _READY = {"ready": "READY", "partly": "PARTLY READY", "not-ready": "NOT READY", "unknown": "CANNOT TELL"}
+_PROXY_SIGNALS = ("proxy_v1_to_plain_listener", "proxy_v2_to_plain_listener")
+_UNREAD_PROXY = 0.05
+"""Share of requests from which on an unread PROXY protocol is no scanner's try but the load balancer's."""
+_STEPS = {
+    "node": "masquerading: see externalTrafficPolicy of the Service",
+    "lb": "read PROXY protocol or X-Forwarded-For from these addresses",
+}
 _NOUNS = {"node": "node address", "lb": "load balancer address", "private": "private address"}
 
 
@@ -138,12 +145,16 @@ def _next_step(report: Report) -> str | None:
         return "give --log-format with the log_format of the controller" if report.input.lines else None
     if reading.verdict not in ("partly", "not-preserved"):
         return None
+    unread = sum(report.signals.get(name, 0) for name in _PROXY_SIGNALS)
+    if unread > _UNREAD_PROXY * reading.requests:
+        return "PROXY protocol is sent and not read: set it at both ends"
     lost = [row for row in reading.kinds if row.class_ in ("node", "private")]
     if lost and report.input.cluster is None:
         return "give --cluster cluster.json to name the nodes"
     if any(row.class_ == "private" and row.kind not in ("pod", "service") for row in lost):
         return "say what they are with --node, --lb or --client CIDR"
-    return None
+    stand_in = max((row for row in reading.kinds if row.class_ in _STEPS), key=lambda row: row.considered, default=None)
+    return _STEPS[stand_in.class_] if stand_in else None
 
 
 def _addresses(page: Page, reading: Preservation) -> None:

@@ -49,16 +49,25 @@ def test_three_lines_say_what_why_and_what_next(report: Report) -> None:
 
 
 def test_next_step_depends_on_what_is_missing(report: Report) -> None:
-    """With a cluster file nothing more is asked for, unless private addresses remain that it does not name."""
+    """Without a cluster file it is asked for; with one the step is about what stands in for visitors."""
     named = replace(report, input=replace(report.input, cluster="cluster.json"))
-    assert "next " not in words(named)
+    assert "next masquerading: see externalTrafficPolicy of the Service" in words(named)
     private = KindRow("private", "rfc1918", 900, 30.0, 2, ["10.1.0.4", "10.1.0.5"], ["special-purpose: 10.0.0.0/8"])
     assert "next say what they are with --node, --lb or --client CIDR" in words(with_kinds(named, private))
     pods = replace(private, kind="pod")
     assert "next " not in words(with_kinds(named, pods))
     balancer = KindRow("lb", "cdn", 900, 30.0, 1, ["192.0.2.1"], ["networks/cdn.toml: x"])
-    assert "next " not in words(with_kinds(report, balancer))
+    assert "next read PROXY protocol or X-Forwarded-For from these addresses" in words(with_kinds(report, balancer))
     assert "because 1 load balancer address (cdn) stands for <0.1 % of requests" in words(with_kinds(report, balancer))
+
+
+def test_unread_proxy_protocol_comes_first(report: Report) -> None:
+    """Where a load balancer's PROXY protocol is not read, that is the next step; a scanner's few tries are not."""
+    requests = report.preservation.requests
+    many = replace(report, signals={"proxy_v1_to_plain_listener": requests // 10})
+    assert "next PROXY protocol is sent and not read: set it at both ends" in words(many)
+    few = replace(report, signals={"proxy_v1_to_plain_listener": requests // 100})
+    assert "PROXY protocol is sent" not in words(few)
 
 
 def test_preserved_asks_for_nothing(report: Report) -> None:
