@@ -327,7 +327,7 @@ class _Run:
             first_time=tables.addresses["first_time"].min(),  # type: ignore[arg-type]
             last_time=tables.addresses["last_time"].max(),  # type: ignore[arg-type]
             rejected_samples=self.samples,
-            other_kinds=kinds,
+            other_kinds=dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
             elapsed_seconds=round(time.perf_counter() - begun, 3),
             cluster=cluster.name if cluster else None,
         )

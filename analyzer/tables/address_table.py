@@ -135,4 +135,5 @@ class PortableAddressTable:
 
     def rows(self) -> pl.DataFrame:
         """The table."""
-        return pl.concat([self._rows.filter(pl.col("address").is_not_null()), self._rows.filter(address=None)])
+        known = pl.col("address").is_not_null()
+        return pl.concat([self._rows.filter(known), self._rows.filter(~known)])
