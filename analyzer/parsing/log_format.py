@@ -198,7 +198,7 @@ def compile_format(text: str, name: str = "custom") -> LineFormat:
     if not variables:
         raise FormatError(
             f"log format: expected nginx variables such as $remote_addr, got none in {body!r}",
-            hint="give the name of a known format (`logscan formats` lists them) or a log_format string",
+            hint="give the name of a known format or a log_format string",
         )
     known = [v for v in variables if VARIABLES.get(v, (None, None))[1] is not None]
     if not known:

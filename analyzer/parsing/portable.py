@@ -102,7 +102,7 @@ class Scanner:
             try:
                 span = _match_field(field.type, field.literal, line, at, search)
             except _MisfitError as misfit:
-                if at >= worst[0]:
+                if index > worst[1]:
                     worst = (at, index, misfit.args[0])
                 if again < 0 or again == index or (retries := retries + 1) > _MAX_RETRIES:
                     self._misfits.append((whole, offset, worst[0], self._lines, worst[1] + 1, worst[2]))

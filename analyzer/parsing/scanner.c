@@ -524,7 +524,7 @@ static Request split_request(const Span *request) {
 /* ---- one line --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    size_t position; /* where in the line it stops fitting */
+    size_t position; /* where in the line it stops fitting; of several tries the one that came farthest counts */
     int field;       /* of which field, -1 for the prefix */
     int reason;
 } Misfit;
@@ -585,7 +585,7 @@ static bool match_line(Scanner *self, const uint8_t *start, const uint8_t *end, 
         int reason;
         const uint8_t *next = match_field(self, field, p, from, end, limit, &spans[i], &reason);
         if (next == NULL) {
-            if ((size_t)(p - start) >= misfit->position) *misfit = (Misfit){(size_t)(p - start), i, reason};
+            if (i > misfit->field) *misfit = (Misfit){(size_t)(p - start), i, reason};
             if (retry_field < 0 || i == retry_field || ++retries > MAX_RETRIES) return false;
             i = retry_field;
             p = spans[i].start;
