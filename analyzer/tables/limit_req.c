@@ -17,7 +17,7 @@
 #include "../arrow.h"
 
 #define MAX_LIMITS 64
-#define FORGET_SLACK 10000 /* milliseconds of disorder in the log that cannot change a result */
+#define FORGET_SLACK 10000 /* milliseconds that a line may come late without its key being forgotten too early */
 #define NEW_LOG 60000      /* milliseconds back in time that begin another log: nginx's clock never goes back */
 #define AHEAD 12           /* rows between asking for a key's memory and needing it */
 
@@ -72,11 +72,7 @@ static inline State *states_of(const Simulator *self, const Key *key) {
 
 /* One request at `now`; true where it is rejected. */
 static inline bool limit_req(const Limit *limit, State *state, int64_t now) {
-    int64_t ms = now - state->last;
-    if (ms < -60000)
-        ms = 1;
-    else if (ms < 0)
-        ms = 0;
+    int64_t ms = now > state->last ? now - state->last : 0;
     int64_t excess = state->excess - limit->rate * ms / 1000 + 1000;
     if (excess < 0) excess = 0;
     if (excess > limit->burst) {
@@ -236,7 +232,7 @@ static inline bool arrive(Simulator *self, uint64_t high, uint64_t low, int64_t 
         self->used++;
         return true;
     }
-    if (time == key->time) {
+    if (time <= key->time) { /* to nginx no time went by, even if the log has the lines in another order */
         key->waiting++;
         return true;
     }

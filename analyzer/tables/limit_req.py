@@ -33,6 +33,9 @@ BURST_MULTIPLIER = 5
 #: Milliseconds back in time that begin another log (nginx's clock never goes back): all keys are forgotten.
 _NEW_LOG = 60_000
 
+#: Milliseconds that a line may come late without its key being forgotten too early.
+_FORGET_SLACK = 10_000
+
 #: Rejections by limit (its place in the grid) and address.
 REJECTIONS: dict[str, pl.DataType] = {
     "limit": pl.UInt16(),
@@ -126,6 +129,8 @@ class PortableSimulator:
     def __init__(self, grid: Sequence[Limit], *, whole_seconds: bool) -> None:
         self._grid = [(limit.rate, limit.burst * 1000) for limit in grid]
         self._whole_seconds = whole_seconds
+        #: milliseconds after which every limit has forgotten a key
+        self._drain = max((burst + 1000) * 1000 // rate + 1 for rate, burst in self._grid)
         self._keys: dict[int, _Key] = {}
         self._newest = 0
         self._found: list[tuple[int, int, int, int]] = []
@@ -141,10 +146,11 @@ class PortableSimulator:
             key = self._keys.get(address)
             if key is None:
                 self._keys[address] = _Key(time, states=[(_State(), _State()) for _ in self._grid])
-            elif key.time == time:
+            elif time <= key.time:  # to nginx no time went by, even if the log has the lines in another order
                 key.waiting += 1
             else:
                 self._replay(key)
+                key.fresh = self._newest - key.time >= self._drain + _FORGET_SLACK
                 key.time, key.waiting = time, 1
 
     def finish(self) -> pl.DataFrame:
@@ -167,7 +173,7 @@ class PortableSimulator:
             for number in range(key.waiting):
                 for state, moment in ((at_once, key.time), (spread, key.time + number * 1000 // key.waiting)):
                     if key.fresh and number == 0:
-                        state.last = moment
+                        state.excess, state.last = 0, moment
                     else:
                         _limit_req(rate, burst, state, moment)
         if key.waiting:
@@ -176,17 +182,13 @@ class PortableSimulator:
 
 
 def _limit_req(rate: int, burst: int, state: _State, now: int) -> None:
-    elapsed = now - state.last
-    if elapsed < -60000:
-        elapsed = 1
-    elapsed = max(elapsed, 0)
+    elapsed = max(0, now - state.last)
     excess = max(0, state.excess - rate * elapsed // 1000 + 1000)
     if excess > burst:
         state.rejected += 1
         return
     state.excess = excess
-    if elapsed:
-        state.last = now
+    state.last = max(state.last, now)
 
 
 def _summed(rejections: pl.DataFrame) -> pl.DataFrame:
