@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import stat
 import sys
 import tempfile
@@ -201,6 +202,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     from analyzer.pipeline import analyze as run  # noqa: PLC0415
     from analyzer.progress import progress_bar  # noqa: PLC0415
 
+    # Polars' handler would have a read that Ctrl-C interrupts begin anew, and wait for the next line.
+    signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003
     if not quiet:
         _note_portable_scanner()
     with progress_bar(quiet=quiet) as progress:

@@ -52,7 +52,7 @@ class OtherLines:
             text = pl.Series([line.decode("utf-8", "replace") for line in misfits["line"].to_list()], dtype=pl.String)
         labelled = misfits.with_columns(text=text.str.strip_chars_end("\r\n")).with_columns(kind=_kind())
         labelled = labelled.with_columns(pl.Series("kind", self._join_records(labelled), dtype=pl.String))
-        for kind, count in labelled["kind"].drop_nulls().value_counts().iter_rows():
+        for kind, count in sorted(labelled["kind"].drop_nulls().value_counts().iter_rows()):
             self.kinds[kind] = self.kinds.get(kind, 0) + count
         errors = labelled.filter(kind="error-log")["text"]
         for name, sign in _SIGNALS.items():

@@ -12,9 +12,9 @@ import pytest
 from scanners import EVERY_TYPE, FORMATS, INGRESS, JSON, Implementation, Scan, native_or_skip, read
 
 from analyzer.errors import UsageError
+from analyzer.native import SCANNER
 from analyzer.parsing import portable, scanner
 from analyzer.parsing.log_format import REASONS, compile_format
-from analyzer.parsing.native import NATIVE
 from analyzer.parsing.schema import DTYPES, SCHEMA, Kind, Output, outputs
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ VALUES = [
     ("msec", "", ...),
 ]
 ADDRESSES = [
-    "0.0.0.0", "255.255.255.255", "10.0.0.1", "::", "::1", "1::", "2001:db8::17", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::",
+    "0.0.0.1", "255.255.255.255", "10.0.0.1", "::", "::1", "1::", "2001:db8::17", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::",
     "::2:3:4:5:6:7:8", "::ffff:10.0.0.1", "::10.0.0.1", "1:2:3:4:5:6:10.0.0.1", "fe80::ABCD:ef01", "0:0:0:0:0:0:0:0",
     "0000:0000:0000:0000:0000:ffff:255.255.255.255",
 ]  # fmt: skip
@@ -224,7 +224,7 @@ class ScannerContract:
         assert (misfits.height, lines) == (0, 2)
 
     def test_pieces_of_a_long_line(self) -> None:
-        """The beginning of a line that is too long counts as a line, its later pieces do not; the bytes are all kept."""
+        """The beginning of a line that is too long counts as a line, later pieces do not; all bytes are kept."""
         scan = self.kind(STATUS, outputs(STATUS, ["status"]))
         scan.scan(b"200 a\n", 0, 6, 0)
         scan.reject(b"..begin", 2, 7, 6, False)  # noqa: FBT003
@@ -437,14 +437,16 @@ class ScannerContract:
         line_format = compile_format('"$http_x_forwarded_for" "$http_user_agent"')
         texts = [f"agent {n} {'x' * (n % 40)}" for n in range(500)]
         lines = [f'"{text}, 10.0.0.{n % 250}" "{text}"' for n, text in enumerate(texts)]
-        rows, _, _ = self.read(line_format, "\n".join([*lines, '"-" "-"', '"" ""', '",1.2.3.4" "a"', '"-, b" "a"']).encode())
+        rows, _, _ = self.read(
+            line_format, "\n".join([*lines, '"-" "-"', '"" ""', '",1.2.3.4" "a"', '"-, b" "a"']).encode()
+        )
         bits = rows["user_agent_fanin"].to_list()
         assert all(bit.bit_count() == 1 for bit in bits)
         assert len(set(bits[:500])) == 64
         assert rows["x_forwarded_for_fanin_first"].to_list() == [*bits[:500], 0, 0, 0, 0]
 
     def test_tags(self) -> None:
-        """A tag is the number of the first pattern that the text begins with; an empty pattern asks for an empty text."""
+        """A tag is the number of the first pattern that the text begins with; an empty one asks for an empty text."""
         wanted = [Output("tag", Kind.TAG, 1, (b"curl/", b"", b"cu", b"\\x"))]
         rows, _, _ = self.read(STATUS, b"200 curl/8\n200 \n200 cut\n200 c\n200 \\x00\n200 a", wanted)
         assert rows["tag"].to_list() == [1, 2, 3, 0, 4, 0]
@@ -496,7 +498,7 @@ class TestNative(ScannerContract):
 
     @pytest.fixture(autouse=True)
     def _built(self) -> None:
-        native_or_skip(NATIVE)
+        native_or_skip(SCANNER)
 
     @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 2), (0, 7)])
     def test_a_range_outside_the_text_is_refused(self, start: int, stop: int) -> None:
@@ -529,7 +531,7 @@ def test_environment_chooses_the_scanner(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UsageError, match="LOGSCAN_SCANNER: expected native or portable, got 'fast'"):
         scanner.use_native()
     monkeypatch.setenv("LOGSCAN_SCANNER", "native")
-    monkeypatch.setattr(scanner, "NATIVE", None)
+    monkeypatch.setattr(scanner, "SCANNER", None)
     with pytest.raises(UsageError, match="not built"):
         scanner.use_native()
     with pytest.raises(UsageError, match="not built"):

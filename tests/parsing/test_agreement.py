@@ -1,0 +1,289 @@
+"""The native scanner against the portable one, which is obviously right: the same to the byte, whatever comes."""
+
+from __future__ import annotations
+
+import ctypes
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scanners import (
+    EVERY_TYPE,
+    FORMATS,
+    INGRESS,
+    JSON,
+    SAMPLES,
+    Implementation,
+    Scan,
+    assert_agree,
+    assert_same,
+    every_output,
+    narrow,
+    native_or_skip,
+    read,
+)
+
+from analyzer.native import SCANNER
+from analyzer.parsing import portable
+from analyzer.parsing.log_format import compile_format
+from analyzer.parsing.scanner import NativeScanner
+from analyzer.parsing.schema import Kind, Output
+from analyzer.sources import Source, open_source, reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from analyzer.parsing.log_format import LineFormat
+
+JSON_LINES = (
+    rb'{"time": "2026-11-21T07:08:09+00:00", "msec": 1795244889.123, "remote_addr": "2001:db8::1", "user": "a\"b", '
+    rb'"request": "GET /\" \\ HTTP/1.1", "status": 200, "bytes": 612, "duration": 0.004, "upstream": "10.0.0.1:80, '
+    rb'10.0.0.2:80", "upstream_time": "0.001, 0.002 : 0.5", "x_forwarded_for": "203.0.113.7, 10.0.0.9", '
+    b'"agent": "curl \\u0001\xc3\xa9\xff\\\\", "length": 88}'
+    b"\n"
+    b'{"time": "2026-11-21T07:08:09Z", "msec": 1795244889, "remote_addr": "", "user": "", "request": "", '
+    b'"status": 400, "bytes": 0, "duration": , "upstream": "", "upstream_time": "", "x_forwarded_for": "", "agent": "", "length": }'
+).split(b"\n")
+EVERY_TYPE_LINES = (
+    b"2001:db8::1:443 - a [b] [21/Nov/2026:07:08:09 +0530] 2026-11-21T07:08:09.250-04:30 1795244889.250 200 612 0.100 "
+    b'"GET /a b HTTP/1.1" 0.001, - : 0.5 10.0.0.1:80, [::1]:80 : unix:/x "203.0.113.7, 10.0.0.9" "curl/8"'
+    b"\n"
+    b'unix:: -  [21/Nov/2026:07:08:09 +0000] 2026-11-21T07:08:09Z 1795244889 - - - "" - - "" ""'
+).split(b"\n")
+#: (format, line): every sample, and layouts that no shipped format has.
+LINES: list[tuple[LineFormat, bytes]] = [
+    *((FORMATS[name].line_format, sample["line"].encode()) for name, sample in SAMPLES),
+    *((JSON, line) for line in JSON_LINES),
+    *((EVERY_TYPE, line) for line in EVERY_TYPE_LINES),
+]
+LINE_IDS = [f"{line_format.name}-{number}" for number, (line_format, _) in enumerate(LINES)]
+LAYOUTS = {line_format.text: line_format for line_format, _ in LINES}
+PADS = range(131)
+
+HOSTILE = st.sampled_from([
+    b'"', b"[", b"]", b" ", b"  ", b"-", b" - ", b"] [", b'" "', b":", b" : ", b",", b", ", b".", b"0", b"9",
+    b"99999999", b"18446744073709551616", b"\\", b"\\\\", b'\\"', b"\\x22", b"\0", b"\r", b"\n", b"\r\n", b"\t", b"\x7f", b"\xff",
+    b"\xc3\xa9", b"\xe2\x82", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80", b"::", b"::1", b"a", b"HTTP/1.1", b"-" * 70,
+    b"[x " * 70,
+])  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _built() -> None:
+    native_or_skip(SCANNER)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, line: bytes) -> bytes:
+    """Insert, delete, overwrite and repeat in a line."""
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, len(line)))
+        stop = min(len(line), start + draw(st.integers(0, 9)))
+        line = line[:start] + draw(st.one_of(HOSTILE, st.just(b""), st.binary(max_size=3))) + line[stop:]
+    return line
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> tuple[LineFormat, bytes]:
+    """Some mutated lines of one layout, or of several as a mixed stream has them."""
+    line_format = draw(st.sampled_from(list(LAYOUTS.values())))
+    own = [line for layout, line in LINES if layout is line_format]
+    lines = draw(st.lists(st.sampled_from(own * 3 + [line for _, line in LINES]).flatmap(mutated), max_size=8))
+    ends = [draw(st.sampled_from([b"\n", b"\r\n", b"\n\n"])) for _ in lines]
+    text = b"".join(line + end for line, end in zip(lines, ends, strict=True))
+    return line_format, text + draw(st.sampled_from([b"", b"\r", b"x", b"203.0.113.7 - -"]))
+
+
+@pytest.mark.parametrize(("line_format", "line"), LINES, ids=LINE_IDS)
+def test_samples(line_format: LineFormat, line: bytes) -> None:
+    """Every sample line reads alike in its own layout, where it fits or is rejected, and in every other."""
+    for layout in LAYOUTS.values():
+        assert_agree(layout, line + b"\n" + line + b"\r\n" + line)
+
+
+@pytest.mark.parametrize(("line_format", "line"), LINES, ids=LINE_IDS)
+def test_truncations(line_format: LineFormat, line: bytes) -> None:
+    """Every beginning of a sample reads alike, ended by a newline and by the end of the memory that holds it."""
+    assert_agree(line_format, b"\n".join(line[:length] for length in range(len(line) + 1)))
+    wanted = narrow(every_output(line_format))
+    scans = []
+    for kind in (NativeScanner, portable.Scanner):
+        scanner = kind(line_format, wanted)
+        for length in range(1, len(line) + 1):
+            exact = (ctypes.c_char * length).from_buffer_copy(line)
+            scanner.scan(exact, 0, length, length)  # type: ignore[arg-type]
+        scans.append(Scan(*scanner.take()))
+    assert_same(*scans)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(logs())
+def test_mutated_lines(log: tuple[LineFormat, bytes]) -> None:
+    """Lines with any bytes put in, taken out and repeated read alike."""
+    assert_agree(*log)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(list(LAYOUTS.values())), st.binary(max_size=300))
+def test_any_bytes(line_format: LineFormat, text: bytes) -> None:
+    """Bytes that are no log at all read alike."""
+    assert_agree(line_format, text)
+
+
+DIGITS = st.text("0123456789", max_size=22)
+NUMBERS = st.one_of(
+    DIGITS, st.tuples(DIGITS, DIGITS).map(".".join), st.sampled_from(["-", "", ".", "1.2.3", "-1", "+1"])
+)
+TWO = st.one_of(st.integers(0, 99).map("{:02}".format), st.text("0123456789 -", max_size=3))
+MONTHS = st.sampled_from(
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "jan", "Foo"]
+)
+YEARS = st.one_of(st.integers(1960, 2110), st.integers(0, 9999)).map("{:04}".format)
+LOCAL = st.builds(
+    "{}/{}/{}:{}:{}:{} {}{}{}".format, TWO, MONTHS, YEARS, TWO, TWO, TWO, st.sampled_from("+- "), TWO, TWO
+)
+ZONES = st.one_of(st.just("Z"), st.builds("{}{}:{}".format, st.sampled_from("+- "), TWO, TWO))
+FRACTIONS = st.one_of(st.just(""), st.text("0123456789", max_size=11).map(".{}".format))
+ISO = st.builds("{}-{}-{}T{}:{}:{}{}{}".format, YEARS, TWO, TWO, TWO, TWO, TWO, FRACTIONS, ZONES)
+ADDRESSES = st.one_of(
+    st.ip_addresses().map(str),
+    st.ip_addresses(v=6).map(lambda address: address.exploded),
+    st.text("0123456789abcdefABCDEF:.%", max_size=50),
+    st.lists(st.text("0123456789abcdef", max_size=5), min_size=2, max_size=10).map(":".join),
+    st.lists(st.text("0123456789", max_size=4), min_size=3, max_size=5).map(".".join),
+    st.builds("{}:{}".format, st.sampled_from(["::", "::ffff", "1:2:3:4:5:6", "1::", "1::6"]), st.ip_addresses(v=4)),
+)
+TIMES = st.lists(NUMBERS, max_size=4).flatmap(
+    lambda items: st.sampled_from([", ", " : ", ",", " ", ":", ", : "]).map(lambda glue: glue.join(items))
+)
+REQUESTS = st.builds(
+    "{}{}{}{}{}".format,
+    st.text("AGET_-a ", max_size=5),
+    st.text(" ", max_size=2),
+    st.text("/ aHTP1", max_size=15),
+    st.text(" ", max_size=2),
+    st.one_of(st.just(""), st.text("0123456789. ", max_size=9).map("HTTP/{}".format)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries({
+        "time_local": LOCAL, "time_iso8601": ISO, "msec": NUMBERS, "status": NUMBERS, "remote_port": NUMBERS,
+        "body_bytes_sent": NUMBERS, "request_time": NUMBERS,
+    })
+)  # fmt: skip
+def test_typed_values(values: dict[str, str]) -> None:
+    """Numbers and times, well-formed or nearly so, read alike."""
+    for variable, value in values.items():
+        line_format = compile_format(f"${variable}|")
+        assert_agree(line_format, f"{value}|\n{value}|1\n{value}".encode())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(ADDRESSES, REQUESTS, TIMES), max_size=5))
+def test_texts_with_a_meaning(rows: list[tuple[str, str, str]]) -> None:
+    """Addresses, request lines and upstream times, well-formed or nearly so, read alike."""
+    line_format = compile_format('$remote_addr "$request" "$upstream_response_time"')
+    assert_agree(line_format, "\n".join(f'{a} "{r}" "{t}"' for a, r, t in rows).encode())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=80), max_size=5), st.lists(st.binary(max_size=6), max_size=32).map(tuple))
+def test_hashes_and_tags(texts: list[bytes], patterns: tuple[bytes, ...]) -> None:
+    """Fan-in bits and tags of any bytes are the same."""
+    line_format = compile_format("<$http_user_agent>")
+    wanted = [Output("fan", Kind.FANIN, 0), Output("first", Kind.FANIN_FIRST, 0), Output("tag", Kind.TAG, 0, patterns)]
+    patterned = [pattern + text for pattern in patterns for text in texts]
+    assert_agree(line_format, b"\n".join(b"<%s>" % text for text in (*texts, *patterned)), wanted)
+
+
+@pytest.mark.parametrize(("line_format", "line"), LINES, ids=LINE_IDS)
+@pytest.mark.parametrize("pad", [b"9", b'"', b" ", b"\n"])
+def test_alignments_and_tails(line_format: LineFormat, line: bytes, pad: bytes) -> None:
+    """A line reads the same at every alignment, with any bytes around it, and at the very end of its memory."""
+    wanted = narrow(every_output(line_format))
+    scanner = NativeScanner(line_format, wanted)
+    for before in PADS:
+        for after in (*range(18), *PADS[18 :: 1 + before % 7]):
+            text = pad * before + line + pad * after
+            exact = (ctypes.c_char * len(text)).from_buffer_copy(text)
+            scanner.scan(exact, before, before + len(line), 0)
+    rows, misfits, lines = scanner.take()
+    expected = read(portable.Scanner, line_format, line, wanted)
+    assert lines == rows.height + misfits.height
+    for found, once in ((rows, expected.rows), (misfits.drop("number"), expected.misfits.drop("number"))):
+        assert found.height == lines * once.height
+        assert found.unique().equals(once)
+
+
+@pytest.mark.parametrize(("line_format", "line"), LINES, ids=LINE_IDS)
+def test_alignments_of_texts(line_format: LineFormat, line: bytes) -> None:
+    """Texts are cut out of a line the same at every alignment."""
+    scans = []
+    for kind in (NativeScanner, portable.Scanner):
+        scanner = kind(line_format, every_output(line_format))
+        for pad in PADS:
+            scanner.scan(b"x" * pad + line + b"x" * (130 - pad), pad, pad + len(line), pad)
+        scans.append(Scan(*scanner.take()))
+    assert_same(*scans)
+
+
+@settings(max_examples=100, deadline=None)
+@given(logs(), st.data())
+def test_cut_at_line_boundaries(log: tuple[LineFormat, bytes], data: st.DataObject) -> None:
+    """Blocks cut at any line boundaries, in one buffer or each in its own, give what the whole text gives."""
+    line_format, text = log
+    expected = assert_agree(line_format, text)
+    boundaries = [at + 1 for at, byte in enumerate(text) if byte == ord("\n")]
+    for cuts in (boundaries, data.draw(st.lists(st.sampled_from(boundaries), unique=True)) if boundaries else []):
+        edges = [0, *sorted(cuts), len(text)]
+        for own_buffers in (False, True):
+            for kind in (NativeScanner, portable.Scanner):
+                scanner = kind(line_format, every_output(line_format))
+                for start, stop in pairwise(edges):
+                    if own_buffers:
+                        scanner.scan(text[start:stop], 0, stop - start, start)
+                    else:
+                        scanner.scan(text, start, stop, start)
+                assert_same(Scan(*scanner.take()), expected)
+
+
+def _through_blocks(kind: Implementation, line_format: LineFormat, path: Path) -> list[Scan]:
+    """Read a file as the program does: a scanner for each piece, its blocks in one buffer used again and again."""
+    reader = open_source(Source(str(path)))
+    scans = []
+    for piece in reader.pieces():
+        scanner = kind(line_format, narrow(every_output(line_format)))
+        for block in piece.blocks():
+            if block.too_long:
+                scanner.reject(block.text, 0, block.stop, block.offset, block.continued)
+            else:
+                scanner.scan(block.text, 0, block.stop, block.offset)
+        scans.append(Scan(*scanner.take()))
+    reader.close()
+    return scans
+
+
+@pytest.mark.parametrize("piece", [1, 7, 64, 1 << 20])
+def test_every_byte_is_a_boundary(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the sizes of buffers and pieces, both scanners give the same, and no byte is lost."""
+    lines = [line for layout, line in LINES if layout is INGRESS][:3]
+    lines += [lines[0].replace(b" 200 ", b" 2O0 ", 1), b"", b"\r", b"2026/11/21 07:08:09 [error] x", b"y" * 300]
+    path = tmp_path / "access.log"
+    path.write_bytes(b"\n".join([*lines, *lines]))
+    monkeypatch.setattr(reading, "PIECE", piece)
+    for longest in [*range(1, 40), *range(40, 330, 7)]:
+        monkeypatch.setattr(reading, "MAX_LINE", longest)
+        native, plain = (_through_blocks(kind, INGRESS, path) for kind in (NativeScanner, portable.Scanner))
+        for found, expected in zip(native, plain, strict=True):
+            assert_same(found, expected)
+        kept = {offset: line for scan in native for offset, line in scan.misfits.select("offset", "line").iter_rows()}
+        text = path.read_bytes()
+        for scan in native:
+            for offset in scan.rows["offset"]:
+                kept[offset] = text[offset : text.index(b"\n", offset) + 1]
+        assert b"".join(kept[offset] for offset in sorted(kept)) == text
+        assert sum(scan.lines for scan in native) == text.count(b"\n") + 1

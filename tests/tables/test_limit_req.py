@@ -1,0 +1,270 @@
+"""nginx's limit_req: the golden vectors of the real one, and both simulators alike on whatever comes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, NamedTuple
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from scanners import native_or_skip
+
+from analyzer.parsing.schema import TIME
+from analyzer.tables import limit_req
+from analyzer.tables.limit_req import GRID, NativeSimulator, PortableSimulator, limit_grid
+
+NOON = 1_795_262_400_000  # 21 November 2026, 12:00 UTC, in milliseconds
+SECOND, HOUR = 1000, 3_600_000
+#: Requests: (address, milliseconds).
+Requests = list[tuple[int, int]]
+
+
+class Raw(NamedTuple):
+    """A limit in nginx's own units; a rate in requests per minute is truncated to thousandths of one per second."""
+
+    rate: int
+    burst: int
+
+
+RPS5 = Raw(5000, 25)
+RPM10 = Raw(166, 50)
+STEADY = [(1, NOON + n * SECOND // 6) for n in range(600)]
+
+
+def frame(requests: Requests) -> pl.DataFrame:
+    """Requests as the fold hands them over."""
+    addresses, times = [address for address, _ in requests], [time for _, time in requests]
+    return pl.DataFrame(
+        {"address": pl.Series(addresses, dtype=pl.UInt128), "time": pl.Series(times, dtype=pl.Int64).cast(TIME)}
+    )
+
+
+def replay(
+    kind: type[NativeSimulator | PortableSimulator],
+    limits: list[Raw],
+    *batches: Requests,
+    whole_seconds: bool = False,
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Replay; return the fewest and the most rejections by limit and address."""
+    simulator = kind(limits, whole_seconds=whole_seconds)  # type: ignore[arg-type]
+    for batch in batches:
+        simulator.add(frame(batch))
+    rows = simulator.finish().rows()
+    found = {(limit, address): (low, high) for limit, address, low, high in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+class SimulatorContract:
+    """What every simulator keeps; the classes below run it."""
+
+    kind: ClassVar[type[NativeSimulator | PortableSimulator]]
+
+    def rejected(self, limit: Raw, times: list[int]) -> int:
+        """How many requests of one address at these exact times are rejected."""
+        found = replay(self.kind, [limit], [(1, time) for time in times])
+        low, high = found.get((0, 1), (0, 0))
+        assert low == high
+        return high
+
+    @pytest.mark.parametrize(
+        ("times", "rejected"),
+        [
+            ([0] * 26, 0),
+            ([0] * 40, 14),
+            ([0] * 40 + [100] * 3, 17),
+            ([0] * 40 + [100] * 3 + [200], 17),
+            ([0] * 40 + [100] * 3 + [200] * 3, 19),
+            ([0] * 40 + [100] * 3 + [200] * 3 + [1000] * 4, 19),
+            ([0] * 40 + [100] * 3 + [200] * 3 + [1000] * 10, 25),
+        ],
+    )
+    def test_five_a_second(self, times: list[int], rejected: int) -> None:
+        """`rate=5r/s burst=25 nodelay` lets through what a real nginx let through, request by request."""
+        assert self.rejected(RPS5, [NOON + time for time in times]) == rejected
+
+    def test_ten_a_minute(self) -> None:
+        """`rate=10r/m burst=50` is 166 thousandths a second: 51 of 60 at once pass, as in a real nginx."""
+        assert self.rejected(RPM10, [NOON] * 51) == 0
+        assert self.rejected(RPM10, [NOON] * 60) == 9
+        # 6 seconds give back 996 thousandths: not yet a whole request.
+        assert self.rejected(RPM10, [NOON] * 51 + [NOON + 6000]) == 1
+        assert self.rejected(RPM10, [NOON] * 51 + [NOON + 6025]) == 0
+
+    def test_steady_six_on_a_limit_of_five(self) -> None:
+        """Six a second on a limit of five: 525 of 600 pass, and the first rejected is the 152nd."""
+        times = [time for _, time in STEADY]
+        assert self.rejected(RPS5, times) == 75
+        assert self.rejected(RPS5, times[:151]) == 0
+        assert self.rejected(RPS5, times[:152]) == 1
+
+    def test_a_rejection_changes_nothing(self) -> None:
+        """Rejected requests are not counted against the address: it recovers as if they had not come."""
+        hammering = [NOON] * 26 + [NOON + n for n in range(1, 200)]
+        assert self.rejected(RPS5, [*hammering, NOON + 200]) == 199
+
+    def test_no_burst(self) -> None:
+        """Without a burst a request passes once the one before has drained."""
+        assert self.rejected(Raw(1000, 0), [NOON, NOON + 999, NOON + 1000]) == 1
+        assert self.rejected(Raw(1000, 0), [NOON, NOON + 1000, NOON + 2000]) == 0
+
+    def test_addresses_and_limits_apart(self) -> None:
+        """Each limit counts each address by itself; who is not rejected is not listed."""
+        first, last = 0, (1 << 128) - 1
+        limits = [Raw(1000, 5), RPS5, Raw(100_000, 500)]
+        found = replay(self.kind, limits, [(last, NOON)] * 40 + [(first, NOON)] * 10 + [(7, NOON)])
+        assert found == {(0, last): (34, 34), (0, first): (4, 4), (1, last): (14, 14)}
+
+    def test_a_little_disorder_counts_as_no_time(self) -> None:
+        """A request that is logged late by up to a minute gives nothing back, as where nginx's clock stands still."""
+        filled = [NOON] * 26
+        assert self.rejected(RPS5, [*filled, NOON - 59_000]) == 1
+        assert self.rejected(RPS5, [*filled, NOON - 59_000, NOON + 200]) == 1
+        assert self.rejected(Raw(1000, 5), [NOON, *[NOON - 5000] * 3, *[NOON + 3000] * 6]) == 1
+
+    def test_a_jump_back_begins_another_log(self) -> None:
+        """Where the time jumps back by more than a minute all addresses begin anew; what was rejected stays counted."""
+        found = replay(self.kind, [RPS5], [(1, NOON)] * 40 + [(2, NOON - 60_001)], [(1, NOON - 60_001)] * 40)
+        assert found == {(0, 1): (28, 28)}
+
+    def test_whole_seconds_give_bounds(self) -> None:
+        """With whole seconds the most is all at the beginning of a second, the fewest is evenly spread over it."""
+        times = [NOON + n // 6 * SECOND for n in range(600)]
+        found = replay(self.kind, [RPS5], [(1, time) for time in times], whole_seconds=True)
+        at_once = self.rejected(RPS5, times)
+        spread = self.rejected(RPS5, [time + n % 6 * SECOND // 6 for n, time in enumerate(times)])
+        assert found == {(0, 1): (min(at_once, spread), max(at_once, spread))}
+        assert found[0, 1][0] < found[0, 1][1]
+
+    def test_forgotten_addresses_keep_their_rejections(self) -> None:
+        """An address that was idle for long begins anew, and what was rejected before stays counted."""
+        burst = [(1, NOON)] * 40
+        later = [(1, NOON + HOUR)] * 40
+        others = [(n, NOON + HOUR // 2) for n in range(100, 5000)]
+        assert replay(self.kind, [RPS5], burst, others, later) == {(0, 1): (28, 28)}
+        assert replay(self.kind, [RPS5], burst + others + [(9, NOON + HOUR)]) == {(0, 1): (14, 14)}
+
+    def test_nothing_at_all(self) -> None:
+        """No requests make an empty table with its dtypes."""
+        simulator = self.kind(limit_grid(), whole_seconds=True)
+        simulator.add(frame([]))
+        assert simulator.finish().schema == pl.Schema(limit_req.REJECTIONS)
+
+    def test_frames_of_several_chunks(self) -> None:
+        """A frame that is put together of others, or cut out of one, is read in full and in order."""
+        parts = [frame(STEADY[n : n + 37]) for n in range(0, 600, 37)]
+        simulator = self.kind([RPS5], whole_seconds=False)  # type: ignore[list-item]
+        simulator.add(pl.concat(parts, rechunk=False)[:301])
+        simulator.add(pl.concat(parts, rechunk=True)[301:])
+        assert simulator.finish()["rejected_high"].to_list() == [75]
+
+
+class TestPortable(SimulatorContract):
+    """The portable simulator."""
+
+    kind = PortableSimulator
+
+
+class TestNative(SimulatorContract):
+    """The native simulator."""
+
+    kind = NativeSimulator
+
+    @pytest.fixture(autouse=True)
+    def _built(self) -> None:
+        native_or_skip(limit_req._NATIVE)
+
+    def test_other_frames_are_refused(self) -> None:
+        """A frame that holds no addresses and times is refused instead of read as if it did."""
+        simulator = limit_req._NATIVE.Simulator(((5000, 25),), False)  # noqa: FBT003
+        for columns in ({"address": [1], "time": [1]}, {"address": [1]}, {"a": ["x"], "b": ["y"]}):
+            with pytest.raises(ValueError, match="expected"):
+                simulator.add(pl.DataFrame(columns).__arrow_c_stream__())
+
+    @pytest.mark.parametrize("limit", [(0, 5), (-1, 5), (1, -1), (1, 1_000_001)])
+    def test_limits_that_cannot_be_kept(self, limit: tuple[int, int]) -> None:
+        """A limit whose numbers would not fit is refused."""
+        with pytest.raises(ValueError, match="expected a rate"):
+            limit_req._NATIVE.Simulator((limit,), True)  # noqa: FBT003
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[Requests]:
+    """Requests of few addresses in bursts, pauses and long silences, a few seconds out of order, in some batches."""
+    unit = draw(st.sampled_from([1, 50, 1000]))
+    requests, now = [], NOON // unit
+    steps = st.sampled_from([0, 0, 0, 0, 1, 1, 2, 7, 60, 400, 20_000, 4_000_000])
+    for _ in range(draw(st.integers(0, 40))):
+        now += draw(steps) * SECOND // 1000
+        late = draw(st.sampled_from([0, 0, 0, 1, 3, 5])) * SECOND // unit
+        address = draw(st.sampled_from([1, 2, 3, 1 << 127, (1 << 64) + 1]))
+        requests += [(address, (now - late) * unit)] * draw(st.sampled_from([1, 1, 2, 3, 6, 7, 30, 120]))
+    cuts = sorted(draw(st.lists(st.integers(0, len(requests)), max_size=3)))
+    edges = [0, *cuts, len(requests)]
+    return [requests[a:b] for a, b in pairwise(edges)]
+
+
+LIMITS = [Raw(limit.rate, limit.burst) for limit in limit_grid()] + [RPM10, Raw(1000, 0), Raw(1, 1), Raw(10**9, 10**6)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(streams(), st.booleans(), st.lists(st.sampled_from(LIMITS), min_size=1, max_size=4, unique=True))
+def test_both_agree(batches: list[Requests], whole_seconds: bool, limits: list[Raw]) -> None:  # noqa: FBT001
+    """Native and portable reject the same requests, also out of order, after silences, and in any batches."""
+    native_or_skip(limit_req._NATIVE)
+    expected = replay(PortableSimulator, limits, *batches, whole_seconds=whole_seconds)
+    assert replay(NativeSimulator, limits, *batches, whole_seconds=whole_seconds) == expected
+
+
+def test_both_agree_on_many_addresses() -> None:
+    """Native and portable agree while the table of addresses grows, forgets, and reuses what it forgot."""
+    native_or_skip(limit_req._NATIVE)
+    batches = []
+    for batch in range(12):
+        start = NOON + batch * 400_000
+        batches.append([
+            ((n * 7919 + batch * 31) % 6007 << (n % 3) * 40, start + n // 97 * 50 // (1 + n % 5))
+            for n in range(6000)
+            for _ in range(1 + 11 * (n % 53 == 0))
+        ])  # fmt: skip
+    for whole_seconds in (False, True):
+        expected = replay(PortableSimulator, LIMITS[:5], *batches, whole_seconds=whole_seconds)
+        assert expected
+        assert replay(NativeSimulator, LIMITS[:5], *batches, whole_seconds=whole_seconds) == expected
+
+
+@settings(deadline=None)
+@given(streams(), st.sampled_from(LIMITS))
+def test_bounds_hold(batches: list[Requests], limit: Raw) -> None:
+    """The lower bound never exceeds the upper one, and neither the number of requests."""
+    whole = [[(address, time // SECOND * SECOND) for address, time in batch] for batch in batches]
+    for (_, address), (low, high) in replay(PortableSimulator, [limit], *whole, whole_seconds=True).items():
+        assert 0 <= low <= high < sum(asked == address for batch in whole for asked, _ in batch)
+
+
+def test_grid() -> None:
+    """The shipped grid and the limits asked for stand in ascending order, each with its burst in nginx's units."""
+    grid = limit_grid([3, 5], multiplier=2)
+    assert [limit.rps for limit in grid] == sorted({*GRID, 3})
+    assert [(limit.rate, limit.burst, limit.name) for limit in grid[:2]] == [
+        (1000, 2, "limit-rps: 1"),
+        (2000, 4, "limit-rps: 2"),
+    ]
+
+
+def test_environment_chooses_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LOGSCAN_SCANNER=portable, or the want of a compiled module, makes the portable simulator."""
+    monkeypatch.setenv("LOGSCAN_SCANNER", "portable")
+    chosen = limit_req.new_simulator(limit_grid(), whole_seconds=True)
+    assert isinstance(chosen, PortableSimulator)
+    chosen.add(frame(STEADY))
+    kept = chosen.finish().sort("limit")
+    monkeypatch.delenv("LOGSCAN_SCANNER")
+    any_kind = limit_req.new_simulator(limit_grid(), whole_seconds=True)
+    any_kind.add(frame(STEADY))
+    assert_frame_equal(any_kind.finish().sort("limit"), kept)
+    monkeypatch.setattr(limit_req, "_NATIVE", None)
+    assert isinstance(limit_req.new_simulator(limit_grid(), whole_seconds=True), PortableSimulator)
