@@ -152,7 +152,9 @@ def _kinds(frame: pl.DataFrame, total: int) -> list[KindRow]:
     visits = frame.select("class", "kind", "considered").filter(visited)
     counted = visits.group_by("class", "kind").agg(pl.sum("considered"), pl.len())
     named = frame.select("class", "kind", "considered", "address", "rule").filter(visited, pl.col("kind") != "public")
-    busiest = named.group_by("class", "kind").agg(pl.col("address", "rule").top_k_by(["considered", "address"], _EXAMPLES))
+    busiest = named.group_by("class", "kind").agg(
+        pl.col("address", "rule").top_k_by(["considered", "address"], _EXAMPLES)
+    )
     samples = {
         (class_, kind): (format_addresses(pl.Series(addresses, dtype=pl.UInt128)).to_list(), list(dict.fromkeys(rules)))
         for class_, kind, addresses, rules in busiest.iter_rows()

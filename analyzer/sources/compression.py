@@ -51,7 +51,7 @@ class Gunzip:
                     raise SourceError(f"the gzip stream ends too soon, after {self._bytes_out:,} bytes of its text")
             try:
                 text = self._member.decompress(self._pending, size)
-            except (igzip_lib.IsalError, EOFError) as error:
+            except (igzip_lib.IsalError, EOFError) as error:  # type: ignore[misc]  # so says its stub
                 reason = _ERROR_NUMBER.sub("", str(error)).strip().rstrip(".")
                 place = f"after {self._bytes_out:,} bytes of its text"
                 raise SourceError(f"the gzip stream is damaged {place}: {reason}") from None

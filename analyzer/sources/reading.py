@@ -187,7 +187,7 @@ class _Stream:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._raw = open(fd, "rb", buffering=1 << 20, closefd=False)  # noqa: SIM115 - closed by close()
+        self._raw = io.BufferedReader(io.FileIO(fd, closefd=False), 1 << 20)
         magic = self._raw.read(4)
         if magic == MAGIC_ZSTD:
             raise SourceError(

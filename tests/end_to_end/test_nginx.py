@@ -112,9 +112,8 @@ class Case(NamedTuple):
 CASES = [
     Case("normal", request(b"/a?b=%20", b"User-Agent: curl/8", b"Referer: https://x/", b"X-Request-ID: 5a6f"), {
         "remote_addr": PEER, "remote_user": "-", "request": "GET /a?b=%20 HTTP/1.1", "method": "GET",
-        "path": "/a?b=%20",
-        "protocol": "HTTP/1.1", "status": 200, "body_bytes_sent": 5, "referer": "https://x/", "user_agent": "curl/8",
-        "request_id": "5a6f", "upstream_name": "-", **UNTRIED,
+        "path": "/a?b=%20", "protocol": "HTTP/1.1", "status": 200, "body_bytes_sent": 5, "referer": "https://x/",
+        "user_agent": "curl/8", "request_id": "5a6f", "upstream_name": "-", **UNTRIED,
     }),
     Case("no headers", b"GET / HTTP/1.0\r\n\r\n", {
         "protocol": "HTTP/1.0", "status": 200, "user_agent": "-", "referer": "-", "request_length": 18,

@@ -210,8 +210,9 @@ def test_json_as_ingress_nginx_documents_it() -> None:
         DOCUMENTED,
         rb'{"time": "2026-11-21T08:08:09+01:00", "remote_addr": "", "x_forwarded_for": "203.0.113.7, 10.0.0.1", '
         rb'"request_id": "ab", "remote_user": "a \"b\", \"c\": \"", "bytes_sent": 5, "request_time": 0.004, '
-        rb'"status": 200, "vhost": "example.org", "request_proto": "HTTP/1.1", "path": "/\\", "request_query": "a=\"&b=\\\"", '
-        rb'"request_length": 88, "duration": 0.004,"method": "GET", "http_referrer": "", "http_user_agent": "\"x\\" }',
+        rb'"status": 200, "vhost": "example.org", "request_proto": "HTTP/1.1", "path": "/\\", '
+        rb'"request_query": "a=\"&b=\\\"", "request_length": 88, "duration": 0.004,"method": "GET", '
+        rb'"http_referrer": "", "http_user_agent": "\"x\\" }',
     )
     assert found["time"].isoformat() == "2026-11-21T07:08:09+00:00"
     assert (found["proxy_protocol_addr"], found["x_forwarded_for"]) == ("", "203.0.113.7, 10.0.0.1")

@@ -19,7 +19,7 @@ def test_empty_map_counts_nothing() -> None:
 @pytest.mark.parametrize("true_count", [5, 20, 41, 60])
 def test_estimate_is_near_the_truth(true_count: int) -> None:
     """Over many random hashes the mean estimate lies within a tenth of the true count."""
-    chance = random.Random(true_count)  # noqa: S311 - no secret
+    chance = random.Random(true_count)
     estimates = []
     for _ in range(400):
         bits = 0

@@ -147,7 +147,7 @@ def test_json_needs_neither_polars_nor_rich() -> None:
         "import sys; from analyzer.report import load_format; import analyzer.report.model; load_format('json')\n"
         "print([name for name in ('polars', 'rich') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

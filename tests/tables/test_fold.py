@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -199,7 +199,7 @@ def test_readable_requests_without_a_server(status: str) -> None:
         {"status": "-", "request": "", "upstream": "", "tried": "-"},
     ],
 )
-def test_read_requests(kept: dict[str, str]) -> None:
+def test_read_requests(kept: dict[str, Any]) -> None:
     """A 403, any other status, and whatever an upstream was tried for were read: nginx looked for the client."""
     assert one(fold([[line(NODE, **kept)]]), NODE)["unparsed_requests"] == 0
 
