@@ -14,7 +14,7 @@ setup(
         Extension(
             name,
             sources=[source],
-            depends=["analyzer/arrow.h"],
+            depends=["analyzer/arrow.h", "analyzer/tables/address_hash.h"],
             py_limited_api=True,
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-O3", "-fvisibility=hidden"],

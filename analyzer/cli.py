@@ -12,7 +12,7 @@ import stat
 import sys
 import tempfile
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -201,6 +201,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
         os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
     from analyzer.pipeline import analyze as run  # noqa: PLC0415
     from analyzer.progress import progress_bar  # noqa: PLC0415
+    from analyzer.rejects import is_one_of  # noqa: PLC0415
 
     # Polars' handler would have a read that Ctrl-C interrupts begin anew, and wait for the next line.
     signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003
@@ -227,6 +228,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
             workers=workers,
             progress=progress,
         )
+    if output is not None and is_one_of(str(output), [*(row.uri for row in report.input.sources), str(rejects or "-")]):
+        raise UsageError(f"--output: expected a file that is not read or written otherwise, got {output}")
     _write(report, format_.value, output)
     return _status(report, fail_under)
 
@@ -235,10 +238,9 @@ def _time(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option}: expected a time such as 2026-11-21T07:00:00Z, got {text!r}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _note_portable_scanner() -> None:
@@ -291,7 +293,7 @@ def _status(report: Report, fail_under: float | None) -> int:
     """The exit code, with a line on stderr where it is not 0."""
     broken = [row for row in report.input.sources if row.error]
     for row in broken:
-        _say(f"{row.uri}: {row.error}")
+        _say(f"{'standard input' if row.uri == '-' else row.uri}: {row.error}")
     if broken:
         return UNREADABLE
     if report.input.parsed == 0:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import nullcontext
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,16 +20,17 @@ from analyzer._version import __version__
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.cluster import Cluster
 from analyzer.errors import SourceError, UsageError
-from analyzer.parsing.detect import detect
+from analyzer.parsing.detect import detect, detect_head
 from analyzer.parsing.formats import choose_format, load_formats
 from analyzer.parsing.log_format import REASONS, LineFormat
-from analyzer.parsing.other import OtherLines
+from analyzer.parsing.other import OtherLines, split_lead
 from analyzer.parsing.scanner import new_scanner
 from analyzer.readings.geo import geo
 from analyzer.readings.preservation import preservation
 from analyzer.readings.rate_limit import rate_limit
 from analyzer.readings.skew import skew
 from analyzer.readings.timeline import timeline
+from analyzer.rejects import Rejects
 from analyzer.report.model import Input, RejectedSample, Report, SourceRow
 from analyzer.sources import Piece, Reader, Source, find, open_source
 from analyzer.tables import Fold, Tables, limit_grid
@@ -38,17 +40,19 @@ from analyzer.threads import ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
     from datetime import datetime
-    from typing import BinaryIO
 
     from analyzer.addresses.geo import GeoDatabase
+    from analyzer.parsing.scanner import Scanner
     from analyzer.readings.skew import By
     from analyzer.tables.limit_req import Limit
 
 #: Rejected lines that the report shows, and how much of each.
 _SAMPLES = 20
 _SAMPLE_BYTES = 500
+
+#: Lines that fit no format are sorted when so many have come together.
+_MISFITS = 100_000
 
 _CONTINUED = REASONS.index("continued")
 
@@ -118,6 +122,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     grid = _grid(limit_rps, limit_burst_multiplier)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: expected at least 1, got {workers}")
+    if by not in {None, "node", "pod", "source"}:
+        raise UsageError(f"--by: expected node, pod or source, got {by!r}")
     if top < 0:
         raise UsageError(f"--top: expected 0 or more, got {top}")
     known_cluster = cluster if isinstance(cluster, Cluster) or cluster is None else Cluster.load(Path(cluster))
@@ -135,7 +141,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         [chosen] if chosen else [format_.line_format for format_ in known],
         forced=chosen is not None,
         fold=Fold(classifier, grid),
-        span=(since, until),
+        span=_span(since, until),
         progress=progress,
     )
     run.read(workers or _processors(), rejects)
@@ -157,6 +163,19 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         rate_limit=rate_limit(labelled, tables.limits, tables.limit_requests, grid),
         timeline=timeline(tables.timeline, tables.bucket_seconds),
     )
+
+
+def _span(since: datetime | None, until: datetime | None) -> tuple[datetime | None, datetime | None]:
+    try:
+        start, end = (
+            moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+            for moment in (since, until)
+        )
+    except OverflowError:
+        raise UsageError("--since, --until: expected times between the years 1 and 9999 in UTC") from None
+    if start is not None and end is not None and start >= end:
+        raise UsageError(f"--until: expected a time after --since {start.isoformat()}, got {end.isoformat()}")
+    return start, end
 
 
 def _grid(limit_rps: Iterable[int], multiplier: int) -> list[Limit]:
@@ -197,12 +216,37 @@ class _Log:
     error: str | None = None
 
 
-class _Scanned(NamedTuple):
+class _Work(NamedTuple):
+    """A piece to scan, or None where the log is over."""
+
+    log: _Log
+    piece: Piece | None
+    line_format: LineFormat | None
+
+
+class _Rejected(NamedTuple):
+    """Rejected lines: how many, the first of them, and all of them as they came where they are wanted."""
+
+    number: int
+    first: pl.DataFrame
+    lines: bytes
+
+
+@dataclass
+class _Scanned:
+    """What a piece held.
+
+    `lead` are the misfits at its beginning, which the piece before may explain; the others are sorted already.
+    """
+
     rows: pl.DataFrame
     parsed: int
-    misfits: pl.DataFrame
     lines: int
     size: int
+    lead: pl.DataFrame | None
+    rejected: list[_Rejected]
+    other: OtherLines | None
+    error: str | None
 
 
 @dataclass
@@ -216,18 +260,20 @@ class _Run:
     span: tuple[datetime | None, datetime | None]
     progress: Callable[[int], object] | None
     samples: list[RejectedSample] = field(default_factory=list)
+    keep_rejected: bool = False
 
     def read(self, workers: int, rejects: str | os.PathLike[str] | None) -> None:
         """Scan pieces on threads, fold them in order."""
-        with _open_rejects(rejects) as rejects_file:
-            for (log, _), scanned in ordered_map(self._scan, self._pieces(), workers):
+        with Rejects(rejects, [log.source.uri for log in self.logs]) as rejects_file:
+            self.keep_rejected = rejects_file.wanted
+            for work, scanned in ordered_map(self._scan, self._pieces(), workers):
                 if scanned is None:
-                    self._close(log)
+                    self._close(work.log)
                 else:
-                    self._fold(log, scanned, rejects_file)
+                    self._fold(work, scanned, rejects_file)
 
-    def _pieces(self) -> Iterator[tuple[_Log, Piece | None]]:
-        """All pieces of all logs in order; None after the last of each."""
+    def _pieces(self) -> Iterator[_Work]:
+        """All pieces of all logs in order, each with the format known by then."""
         for log in self.logs:
             try:
                 log.reader = open_source(log.source)
@@ -236,64 +282,110 @@ class _Run:
                     raise
                 log.error = str(error).removeprefix(f"{log.source.uri}: ")
                 continue
-            found = self.formats[0] if self.forced else detect(log.reader.head, self.formats)
-            log.line_format = found
+            log.line_format = self.formats[0] if self.forced else detect_head(log.reader.head, self.formats)
             for piece in log.reader.pieces():
-                yield log, piece
-            yield log, None
+                if log.line_format is None:
+                    log.line_format = self._look_for_format(piece)
+                yield _Work(log, piece, log.line_format)
+            yield _Work(log, None, log.line_format)
 
-    def _scan(self, work: tuple[_Log, Piece | None]) -> _Scanned | None:
+    def _look_for_format(self, piece: Piece) -> LineFormat | None:
+        """The format of a log that begins with other lines."""
+        with suppress(SourceError):  # scanning meets it too, and says it
+            for block in piece.blocks():
+                found = None if block.too_long else detect(block.text[: block.stop], self.formats)
+                if found is not None:
+                    return found
+        return None
+
+    def _scan(self, work: _Work) -> _Scanned | None:
         """Read a piece; runs on a thread. What no format reads still has lines to count and to sort."""
-        log, piece = work
-        if piece is None:
+        if work.piece is None:
             return None
-        line_format = log.line_format or self.formats[0]
+        line_format = work.line_format or self.formats[0]
         scanner = new_scanner(line_format, narrow_outputs(line_format))
-        size = 0
-        for block in piece.blocks():
-            size += block.stop
-            if block.too_long:
-                scanner.reject(block.text, 0, block.stop, block.offset, block.continued)
-            else:
-                scanner.scan(block.text, 0, block.stop, block.offset)
-        rows, misfits, lines = scanner.take()
-        parsed = rows.height
+        takes: list[pl.DataFrame] = []
+        found = _Scanned(pl.DataFrame(), 0, 0, 0, None, [], None, None)
+        try:
+            for block in work.piece.blocks():
+                found.size += block.stop
+                if block.too_long:
+                    scanner.reject(block.text, 0, block.stop, block.offset, block.continued)
+                else:
+                    scanner.scan(block.text, 0, block.stop, block.offset)
+                if scanner.misfits() > _MISFITS:
+                    takes.append(self._take(scanner, work.piece, found))
+        except SourceError as error:
+            found.error = str(error)
+        takes.append(self._take(scanner, work.piece, found))
+        found.rows = pl.concat(takes)
+        found.parsed = found.rows.height
+        if self.span != (None, None):
+            found.rows = self._within_span(work.log, found.rows)
+        return found
+
+    def _take(self, scanner: Scanner, piece: Piece, found: _Scanned) -> pl.DataFrame:
+        """Sort the misfits that wait, so that there are never many of them; return the rows."""
+        taken = scanner.take()
+        misfits = taken.misfits.with_columns(pl.col("number") + found.lines)
+        if found.lead is None:
+            found.lead, misfits = split_lead(misfits, piece.offset)
+        if misfits.height or taken.blank:
+            found.other = found.other or OtherLines()
+            found.other.count("blank", taken.blank)
+            found.rejected.append(self._rejected(found.other.sort(misfits)))
+        found.lines += taken.lines
+        return taken.rows
+
+    def _rejected(self, misfits: pl.DataFrame) -> _Rejected:
+        lines = misfits.filter(pl.col("reason") != _CONTINUED)
+        return _Rejected(
+            lines.height, lines.head(_SAMPLES), b"".join(misfits["line"].to_list()) if self.keep_rejected else b""
+        )
+
+    def _within_span(self, log: _Log, rows: pl.DataFrame) -> pl.DataFrame:
+        if "time" not in rows.columns:
+            raise UsageError(f"--since, --until: expected a format that logs a time, got one without: {log.source.uri}")
         since, until = self.span
         if since is not None:
             rows = rows.filter(pl.col("time") >= since)
-        if until is not None:
-            rows = rows.filter(pl.col("time") < until)
-        return _Scanned(rows, parsed, misfits, lines, size)
+        return rows if until is None else rows.filter(pl.col("time") < until)
 
     def _close(self, log: _Log) -> None:
         self.fold.close_source(log.number)
         if log.reader is not None:
-            log.error = log.reader.error
+            log.error = log.error or log.reader.error
             log.reader.close()
 
-    def _fold(self, log: _Log, scanned: _Scanned, rejects: BinaryIO | None) -> None:
-        rows, parsed, misfits, lines, size = scanned
-        rejected = log.other.sort(misfits)
-        self._note(log, rejected)
-        if rejects is not None:
-            rejects.writelines(rejected["line"])
-        log.lines += lines
-        log.parsed += parsed
-        log.rejected += int((rejected["reason"] != _CONTINUED).sum())
-        if rows.height:
-            exact = log.line_format is not None and has_exact_times(log.line_format)
-            self.fold.add(log.number, rows, exact_times=exact)
+    def _fold(self, work: _Work, scanned: _Scanned, rejects: Rejects) -> None:
+        log = work.log
+        rejected = [*scanned.rejected]
+        if scanned.lead is not None:
+            rejected.insert(0, self._rejected(log.other.sort(scanned.lead)))
+        if scanned.other is not None:
+            log.other.add(scanned.other)
+        for part in rejected:
+            self._note(work, part.first)
+            rejects.write(part.lines, log.number)
+            log.rejected += part.number
+        log.lines += scanned.lines
+        log.parsed += scanned.parsed
+        log.error = log.error or scanned.error
+        if scanned.rows.height:
+            exact = work.line_format is not None and has_exact_times(work.line_format)
+            self.fold.add(log.number, scanned.rows, exact_times=exact)
         if self.progress is not None:
-            self.progress(size)
+            self.progress(scanned.size)
 
-    def _note(self, log: _Log, rejected: pl.DataFrame) -> None:
+    def _note(self, work: _Work, rejected: pl.DataFrame) -> None:
         """Keep the first rejected lines of the run for the report."""
-        line_format = log.line_format
-        wanted = rejected.filter(pl.col("reason") != _CONTINUED).head(_SAMPLES - len(self.samples))
-        for row in wanted.iter_rows(named=True):
-            reason = line_format.explain(row["field"] - 1, row["reason"]) if line_format else "fits no known log format"
+        for row in rejected.head(_SAMPLES - len(self.samples)).iter_rows(named=True):
+            explain = work.line_format.explain if work.line_format else _fits_nothing
             text = row["line"][:_SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
-            self.samples.append(RejectedSample(log.source.uri, log.lines + row["number"] + 1, reason, text))
+            line = work.log.lines + row["number"] + 1
+            self.samples.append(
+                RejectedSample(work.log.source.uri, line, explain(row["field"] - 1, row["reason"]), text)
+            )
 
     def input(self, tables: Tables, cluster: Cluster | None, begun: float) -> Input:
         """What was read."""
@@ -342,19 +434,19 @@ class _Run:
 
     def origins(self, tables: Tables, cluster: Cluster | None) -> pl.DataFrame:
         """The table of sources with the node, pod and namespace that each came from."""
-        rows = [(log.number, _node(log.source, cluster), log.source.pod, log.source.namespace) for log in self.logs]
+        rows = [
+            (log.number, _node(log.source, cluster), log.source.pod, log.source.namespace)
+            for log in self.logs
+            if log.error is None or log.parsed
+        ]
         schema = {"source": pl.UInt32, "node": pl.String, "pod": pl.String, "namespace": pl.String}
-        return pl.DataFrame(rows, schema=schema, orient="row").join(tables.sources, on="source", how="inner")
+        sources = pl.DataFrame(rows, schema=schema, orient="row").join(tables.sources, on="source", how="left")
+        return sources.with_columns(pl.col("considered").fill_null(0))
 
 
 def _node(source: Source, cluster: Cluster | None) -> str | None:
     return cluster.node_of(source.namespace, source.pod) if cluster is not None and source.pod is not None else None
 
 
-def _open_rejects(rejects: str | os.PathLike[str] | None) -> AbstractContextManager[BinaryIO | None]:
-    if rejects is None:
-        return nullcontext()
-    try:
-        return open(rejects, "wb")
-    except OSError as error:
-        raise UsageError(f"{os.fspath(rejects)}: cannot be written: {error.strerror}") from None
+def _fits_nothing(_: int, __: int) -> str:
+    return "fits no known log format"

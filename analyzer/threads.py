@@ -49,7 +49,7 @@ def _work_along(function: Callable[[Item], Result], waiting: deque[tuple[Item, F
             done: Future[Result] = Future()
             try:
                 done.set_result(function(item))
-            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            except Exception as error:  # noqa: BLE001 - raised where the result is asked for
                 done.set_exception(error)
             waiting[at] = (item, done)
             return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 from polars.testing import assert_frame_equal
@@ -17,7 +17,7 @@ from analyzer.parsing.schema import SCHEMA, Kind, Output, outputs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import polars as pl
+    from analyzer.parsing.portable import Taken
 
 Implementation = type[NativeScanner] | type[portable.Scanner]
 
@@ -48,14 +48,6 @@ _MORE = {
 _TEXTS = (Kind.TEXT, Kind.METHOD, Kind.PATH, Kind.PROTOCOL)
 
 
-class Scan(NamedTuple):
-    """What a scanner gives."""
-
-    rows: pl.DataFrame
-    misfits: pl.DataFrame
-    lines: int
-
-
 def native_or_skip(module: object) -> None:
     """Skip a test where the compiled module is not there, or fail it where it has to be."""
     if module is not None:
@@ -82,21 +74,21 @@ def narrow(wanted: Iterable[Output]) -> list[Output]:
     return [output for output in wanted if output.kind not in _TEXTS]
 
 
-def read(kind: Implementation, line_format: LineFormat, text: bytes, wanted: list[Output] | None = None) -> Scan:
+def read(kind: Implementation, line_format: LineFormat, text: bytes, wanted: list[Output] | None = None) -> Taken:
     """Scan a text as a whole."""
     scanner = kind(line_format, every_output(line_format) if wanted is None else wanted)
     scanner.scan(text, 0, len(text), 0)
-    return Scan(*scanner.take())
+    return scanner.take()
 
 
-def assert_same(found: Scan, expected: Scan) -> None:
+def assert_same(found: Taken, expected: Taken) -> None:
     """Fail unless the two are the same to the byte and the bit."""
-    assert found.lines == expected.lines
+    assert (found.lines, found.blank) == (expected.lines, expected.blank)
     assert_frame_equal(found.misfits, expected.misfits, check_exact=True)
     assert_frame_equal(found.rows, expected.rows, check_exact=True)
 
 
-def assert_agree(line_format: LineFormat, text: bytes, wanted: list[Output] | None = None) -> Scan:
+def assert_agree(line_format: LineFormat, text: bytes, wanted: list[Output] | None = None) -> Taken:
     """Fail unless both scanners read the text alike; return what they read."""
     expected = read(portable.Scanner, line_format, text, wanted)
     assert_same(read(NativeScanner, line_format, text, wanted), expected)

@@ -220,20 +220,20 @@ def test_shell_completion(tmp_path: Path) -> None:
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C ends a run that waits for a pipe, with 130 and without a traceback."""
     os.mkfifo(tmp_path / "pipe")
-    process = subprocess.Popen(
-        ["logscan", "analyze", "pipe"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
-    )
-    try:
-        with open(tmp_path / "pipe", "wb") as pipe:  # waits until the command has opened it, and keeps it reading
-            pipe.write(LINE[:10])
-            pipe.flush()
-            while fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4):
-                time.sleep(0.01)
-            time.sleep(0.2)  # it has read this much and waits for more
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=20)
-    finally:
-        process.kill()
+    command = ["logscan", "analyze", "pipe"]
+    captured = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, **captured) as process:
+        try:
+            with open(tmp_path / "pipe", "wb") as pipe:  # waits until the command has opened it, and keeps it reading
+                pipe.write(LINE[:10])
+                pipe.flush()
+                while fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4):
+                    time.sleep(0.01)
+                time.sleep(0.2)  # it has read this much and waits for more
+                process.send_signal(signal.SIGINT)
+                stdout, stderr = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, stdout, stderr) == (130, b"", b"")
 
 
@@ -285,7 +285,7 @@ def test_gzip_cut_short(compressed: bytes, stdin: bool, tmp_path: Path) -> None:
     text = zlib.decompressobj(wbits=31).decompress(cut)
     result = logscan("analyze", "-" if stdin else "access.log.gz", *JSON, cwd=tmp_path, stdin=cut if stdin else b"")
     assert result.status == 2
-    name = "-" if stdin else "access.log.gz"
+    name = "standard input" if stdin else "access.log.gz"
     assert result.stderr == f"logscan: {name}: the gzip stream ends too soon, after {len(text):,} bytes of its text\n"
     read = result.report["input"]
     assert read["parsed"] == text.count(b"\n")

@@ -16,20 +16,25 @@ if TYPE_CHECKING:
 HEAD = 64 << 10
 
 
-def detect(head: bytes, known: Sequence[LineFormat]) -> LineFormat | None:
-    """The format that reads most lines of this beginning of a source, or None where none reads any.
-
-    Of two that read equally many the one with more fields wins, which says more about each line.
-    """
+def detect_head(head: bytes, known: Sequence[LineFormat]) -> LineFormat | None:
+    """The format of a source that begins so; only `HEAD` bytes are tried."""
     text = head[:HEAD]
     if len(head) > HEAD:
         text = text[: text.rfind(b"\n") + 1] or text
+    return detect(text, known)
+
+
+def detect(text: bytes | bytearray, known: Sequence[LineFormat]) -> LineFormat | None:
+    """The format that reads most of these lines, or None where none reads any.
+
+    Of two that read equally many the one with more fields wins, which says more about each line.
+    """
     counted = [(_lines_read(format_, text), len(format_.fields), format_) for format_ in known]
     read, _, best = max(counted, key=lambda found: found[:2], default=(0, 0, None))
     return best if read else None
 
 
-def _lines_read(format_: LineFormat, text: bytes) -> int:
+def _lines_read(format_: LineFormat, text: bytes | bytearray) -> int:
     scanner = new_scanner(format_, [Output("offset", Kind.OFFSET, 0)])
     scanner.scan(text, 0, len(text), 0)
-    return scanner.take()[0].height
+    return scanner.take().rows.height

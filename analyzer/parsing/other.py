@@ -32,6 +32,8 @@ _SIGNALS = {
 }
 _QUOTE_BEGINS, _QUOTE_ENDS = 'broken header: "', "while reading PROXY protocol"
 _TOO_LONG = REASONS.index("too_long")
+#: Lines that an error record may have: nginx cuts it at so many bytes (NGX_MAX_ERROR_STR in src/core/ngx_log.h).
+_MOST_CONTINUED = 2048
 
 
 class OtherLines:
@@ -42,22 +44,32 @@ class OtherLines:
         self.signals: dict[str, int] = dict.fromkeys(_SIGNALS, 0)
         self._continues_at: int | None = None  # where the next line of an unfinished error record begins
 
+    def add(self, later: OtherLines) -> None:
+        """Add what another one counted in the misfits that come next."""
+        for kind, count in later.kinds.items():
+            self.count(kind, count)
+        for name, count in later.signals.items():
+            self.signals[name] += count
+        self._continues_at = later._continues_at
+
+    def count(self, kind: str, lines: int) -> None:
+        """Count lines of a kind."""
+        if lines:
+            self.kinds[kind] = self.kinds.get(kind, 0) + lines
+
     def sort(self, misfits: pl.DataFrame) -> pl.DataFrame:
         """Count the other lines and return the rejected ones, in order, with the parts of lines that are too long."""
         if misfits.is_empty():
             return misfits
-        try:
-            text = misfits["line"].cast(pl.String)
-        except pl.exceptions.ComputeError:  # no UTF-8; not even a lenient cast takes it
-            text = pl.Series([line.decode("utf-8", "replace") for line in misfits["line"].to_list()], dtype=pl.String)
-        labelled = misfits.with_columns(text=text.str.strip_chars_end("\r\n")).with_columns(kind=_kind())
+        text = _texts(misfits["line"]).str.strip_chars_end("\r\n")
+        labelled = misfits.with_columns(text=text).with_columns(kind=_kind())
         labelled = labelled.with_columns(pl.Series("kind", self._join_records(labelled), dtype=pl.String))
         for kind, count in sorted(labelled["kind"].drop_nulls().value_counts().iter_rows()):
-            self.kinds[kind] = self.kinds.get(kind, 0) + count
+            self.count(kind, count)
         errors = labelled.filter(kind="error-log")["text"]
         for name, sign in _SIGNALS.items():
             self.signals[name] += int(errors.str.contains(sign, literal=True).sum())
-        return labelled.filter(pl.col("kind").is_null())
+        return labelled.filter(pl.col("kind").is_null()).drop("text", "kind")
 
     def _join_records(self, labelled: pl.DataFrame) -> list[str | None]:
         """The kinds, with the lines that continue an error record counted to it."""
@@ -66,18 +78,39 @@ class OtherLines:
         if self._continues_at is None and not begins.any():
             return kinds
         open_at, self._continues_at = self._continues_at, None
-        for row, (line, text, offset, begin) in enumerate(
-            zip(labelled["line"], labelled["text"], labelled["offset"], begins, strict=True)
+        for row, (line, text, offset, reason, begin) in enumerate(
+            zip(*labelled.select("line", "text", "offset", "reason"), begins, strict=True)
         ):
             if begin:
                 open_at = None if _QUOTE_ENDS in text else offset + len(line)
-            elif open_at == offset and kinds[row] != "error-log":
+            elif open_at == offset and kinds[row] != "error-log" and reason < _TOO_LONG:
                 kinds[row] = "error-log"
                 open_at = None if _QUOTE_ENDS in text else offset + len(line)
             else:
                 open_at = None
         self._continues_at = open_at
         return kinds
+
+
+def split_lead(misfits: pl.DataFrame, offset: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Take off the misfits that stand together at the beginning of a piece, which begins at this byte of the source.
+
+    They alone may continue an error record of the piece before: such a record ends where another begins, and nginx cuts
+    it at 2,048 bytes.
+    """
+    first = misfits.head(_MOST_CONTINUED)
+    length = pl.col("line").bin.size().cast(pl.UInt64)
+    together = pl.col("offset") == offset + length.cum_sum() - length
+    begins = _texts(first["line"]).str.contains(_ERROR_LINE)
+    lead = int(first.select((together & ~begins).cum_prod().sum()).item() or 0)
+    return misfits[:lead], misfits[lead:]
+
+
+def _texts(lines: pl.Series) -> pl.Series:
+    try:
+        return lines.cast(pl.String)
+    except pl.exceptions.ComputeError:  # no UTF-8; not even a lenient cast takes it
+        return pl.Series([line.decode("utf-8", "replace") for line in lines.to_list()], dtype=pl.String)
 
 
 def _kind() -> pl.Expr:

@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -32,6 +32,8 @@ _SECONDS = re.compile(rb"\d+\.?\d*|\.\d+|-|", re.ASCII)
 _REQUEST = re.compile(rb"([A-Z_-]+) (.+?)(?: (HTTP/[^ ]{0,7}))?", re.DOTALL)
 _MOST = {Type.STATUS: 999, Type.PORT: 65535, Type.INTEGER: 2**64 - 1}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_10000 = 253_402_300_800_000  # in milliseconds: no calendar goes further
+_KEPT_BLANK = 2048  # as scanner.c has it
 
 #: start, end, value (None where absent)
 _Span = tuple[int, int, Any]
@@ -41,18 +43,29 @@ class _MisfitError(Exception):
     """The line does not fit, for the reason given."""
 
 
+class Taken(NamedTuple):
+    """What a scanner read: rows, misfits (`MISFITS`), how many lines in all, and blank ones it did not keep."""
+
+    rows: pl.DataFrame
+    misfits: pl.DataFrame
+    lines: int
+    blank: int
+
+
 class Scanner:
     """Reads lines of one layout into columns; see scanner.c for the contract."""
 
     def __init__(self, line_format: LineFormat, outputs: list[Output]) -> None:
         self._format = line_format
         self._outputs = outputs
+        self._blank_run = 0
         self._reset()
 
     def _reset(self) -> None:
         self._columns: list[list[Any]] = [[] for _ in self._outputs]
         self._misfits: list[tuple[bytes, int, int, int, int, int]] = []
         self._lines = 0
+        self._blank = 0
 
     def scan(self, text: bytes | bytearray, start: int, stop: int, offset: int) -> None:
         """Add the lines of ``text[start:stop]``; the first of them begins at byte `offset` of the source."""
@@ -61,7 +74,12 @@ class Scanner:
             if not whole:
                 break
             stripped = line.removesuffix(b"\r")
-            spans = self._match(stripped, whole, offset)
+            self._blank_run = 0 if stripped else self._blank_run + 1
+            spans = None
+            if self._blank_run > _KEPT_BLANK:
+                self._blank += 1
+            else:
+                spans = self._match(stripped, whole, offset)
             if spans is not None:
                 for values, output in zip(self._columns, self._outputs, strict=True):
                     values.append(_VALUES[output.kind](stripped, spans[output.field], output, offset))
@@ -75,8 +93,12 @@ class Scanner:
         self._misfits.append((bytes(text[start:stop]), offset, 0, self._lines, 0, reason))
         self._lines += not continued
 
-    def take(self) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-        """What was scanned since the last call: rows, misfits, number of lines."""
+    def misfits(self) -> int:
+        """How many misfits were found since the last `take`."""
+        return len(self._misfits)
+
+    def take(self) -> Taken:
+        """What was scanned since the last call."""
         rows = pl.DataFrame(
             [
                 pl.Series(output.name, values, dtype=pl.Int64 if output.kind is Kind.TIME else DTYPES[output.kind])
@@ -84,9 +106,9 @@ class Scanner:
             ]
         ).cast({o.name: DTYPES[o.kind] for o in self._outputs if o.kind is Kind.TIME})
         misfits = pl.DataFrame(self._misfits, schema=MISFITS, orient="row")
-        lines = self._lines
+        taken = Taken(rows, misfits, self._lines, self._blank)
         self._reset()
-        return rows, misfits, lines
+        return taken
 
     def _match(self, line: bytes, whole: bytes, offset: int) -> list[_Span] | None:
         prefix, fields = self._format.prefix, self._format.fields
@@ -100,7 +122,7 @@ class Scanner:
         while index < len(fields):
             field = fields[index]
             try:
-                span = _match_field(field.type, field.literal, line, at, search)
+                span = _match_field(field.type, field.literal, line, at, search, last=index == len(fields) - 1)
             except _MisfitError as misfit:
                 if index > worst[1]:
                     worst = (at, index, misfit.args[0])
@@ -131,11 +153,11 @@ MISFITS = {
 }
 
 
-def _match_field(type_: Type, literal: bytes, line: bytes, at: int, search: int) -> _Span:
+def _match_field(type_: Type, literal: bytes, line: bytes, at: int, search: int, *, last: bool) -> _Span:  # noqa: PLR0913
     value = None
     reason = _EXPECTED_LITERAL if type_ in (Type.TEXT, Type.USER, Type.LIST) else _MALFORMED_VALUE
     if type_ in (Type.TEXT, Type.USER):
-        end = _find_literal(line, literal, at, search)
+        end = max(at, len(line) - len(literal)) if last else _find_literal(line, literal, at, search)
     elif type_ is Type.LIST:
         end = _list_end(line, at)
     else:
@@ -143,16 +165,12 @@ def _match_field(type_: Type, literal: bytes, line: bytes, at: int, search: int)
         if read is None:
             raise _MisfitError(reason)
         end, value = read
-    if not literal and end != len(line):
-        raise _MisfitError(reason)
-    if not line.startswith(literal, end):
+    if not line.startswith(literal, end) or (last and end + len(literal) != len(line)):
         raise _MisfitError(reason)
     return at, end, value
 
 
 def _find_literal(line: bytes, literal: bytes, at: int, search: int) -> int:
-    if not literal:
-        return len(line)
     while (found := line.find(literal, search)) >= 0:
         backslashes = found - at - len(line[at:found].rstrip(b"\\"))
         if not (literal.startswith(b'"') and backslashes % 2):
@@ -202,7 +220,8 @@ def _read_msec(_: Type, line: bytes, at: int) -> tuple[int, int] | None:
     whole, fraction = text.partition(b".")[::2]
     if not (whole + fraction).isdigit() or len(whole + fraction) > 15 or len(fraction) > 3:
         return None
-    return at + len(text), int(whole + fraction.ljust(3, b"0"))
+    value = int(whole + fraction.ljust(3, b"0"))
+    return (at + len(text), value) if value < _YEAR_10000 else None
 
 
 @lru_cache(maxsize=1024)
@@ -223,7 +242,8 @@ def _milliseconds(parts: list[bytes], sign: bytes, zone_hours: bytes, zone_minut
     except ValueError:
         return None
     zone = timedelta(hours=int(zone_hours), minutes=int(zone_minutes)) * (-1 if sign == b"-" else 1)
-    return (moment - _EPOCH - zone) // timedelta(milliseconds=1) + second * 1000
+    value = (moment - _EPOCH - zone) // timedelta(milliseconds=1) + second * 1000
+    return value if value < _YEAR_10000 else None
 
 
 def _read_time_local(_: Type, line: bytes, at: int) -> tuple[int, int] | None:

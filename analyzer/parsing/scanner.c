@@ -65,6 +65,7 @@ static const struct {
 #define MAX_OUTPUTS 64
 #define MAX_TAGS 32
 #define MAX_RETRIES 64
+#define KEPT_BLANK 2048 /* of empty lines in a row: an error record of nginx has no more bytes (NGX_MAX_ERROR_STR) */
 
 /* Why a line does not fit (log_format.REASONS). */
 enum { EXPECTED_LITERAL, MALFORMED_VALUE, TOO_LONG, CONTINUED };
@@ -72,6 +73,7 @@ enum { EXPECTED_LITERAL, MALFORMED_VALUE, TOO_LONG, CONTINUED };
 typedef struct {
     uint8_t type;
     bool retry; /* a field whose text may hold its own terminator: try the next one when the rest does not fit */
+    bool last;    /* its literal ends the line */
     bool escaped; /* a quote preceded by an odd number of backslashes does not end it */
     const uint8_t *literal;
     size_t literal_len;
@@ -118,6 +120,8 @@ typedef struct {
     size_t repaired_len;
     Buffer bad_text, bad_ends, bad_offset, bad_where, bad_number, bad_field, bad_reason;
     size_t bad_rows, bad_len;
+    uint64_t blank;     /* empty lines that are counted and not kept */
+    uint64_t blank_run; /* empty lines in a row up to here */
 
     uint8_t time_text[26]; /* the last $time_local read: most lines repeat it */
     bool time_known;
@@ -311,6 +315,8 @@ static int two_digits(const uint8_t *p) {
     return is_digit(p[0]) && is_digit(p[1]) ? (p[0] - '0') * 10 + (p[1] - '0') : -1;
 }
 
+#define YEAR_10000 253402300800000LL /* in milliseconds: no calendar goes further */
+
 /* Milliseconds since 1970, or false where there is no such moment. */
 static bool moment(int year, int month, int day, int hour, int minute, int second, int zone_minutes, int64_t *out) {
     static const uint8_t DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -320,7 +326,7 @@ static bool moment(int year, int month, int day, int hour, int minute, int secon
     int y = year - (month <= 2), m = (month + 9) % 12;
     int64_t days = 365LL * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + day - 1 - 719468;
     *out = ((days * 24 + hour) * 60 + minute - zone_minutes) * 60000LL + second * 1000LL;
-    return true;
+    return *out < YEAR_10000;
 }
 
 static bool read_zone(const uint8_t *p, const uint8_t *minutes, int *zone) {
@@ -382,7 +388,7 @@ static const uint8_t *read_msec(const uint8_t *p, const uint8_t *end, const uint
     p = read_seconds(p, end, limit, span);
     if (p == NULL || !span->present || span->decimals > 3) return NULL;
     for (; span->decimals < 3; span->decimals++) span->number *= 10;
-    return p;
+    return span->number < YEAR_10000 ? p : NULL;
 }
 
 /* `a`, `a, b`, `a : b`, and `a : ` where a redirect was noted and nothing tried after it. Items hold no blank. */
@@ -539,7 +545,10 @@ static inline const uint8_t *match_field(Scanner *self, const Field *field, cons
     case TEXT:
     case USER:
         *reason = EXPECTED_LITERAL;
-        stop = field->literal_len ? find_literal(field, p, from, end, limit) : end;
+        if (!field->last)
+            stop = find_literal(field, p, from, end, limit);
+        else
+            stop = (size_t)(end - p) >= field->literal_len ? end - field->literal_len : NULL;
         break;
     case TIME_LOCAL:
         stop = read_time_local(self, p, end, span);
@@ -570,7 +579,7 @@ static inline const uint8_t *match_field(Scanner *self, const Field *field, cons
     if (stop == NULL) return NULL;
     span->start = p;
     span->end = stop;
-    if (field->literal_len == 0) return stop == end ? stop : NULL;
+    if (field->last && (size_t)(end - stop) != field->literal_len) return NULL;
     return literal_at(field, stop, end, limit) ? stop + field->literal_len : NULL;
 }
 
@@ -848,9 +857,12 @@ static bool scan_text(Scanner *self, const uint8_t *text, size_t size, size_t st
         uint64_t where = offset + (uint64_t)(p - text - (ptrdiff_t)start);
         Misfit misfit;
         const uint8_t *line_end = end > p && end[-1] == '\r' ? end - 1 : end;
+        self->blank_run = line_end == p ? self->blank_run + 1 : 0;
         bool fits = match_line(self, p, line_end, limit, spans, &misfit);
-        if (fits ? !put_row(self, spans, p, line_end, where, text, text_index)
-                 : !put_misfit(self, p, next, where, &misfit))
+        if (self->blank_run > KEPT_BLANK)
+            self->blank++;
+        else if (fits ? !put_row(self, spans, p, line_end, where, text, text_index)
+                      : !put_misfit(self, p, next, where, &misfit))
             return false;
         self->lines++;
         p = next;
@@ -981,6 +993,7 @@ static bool read_fields(Scanner *self, PyObject *fields) {
         memcpy(&field->word, field->literal, head);
         memset(&field->mask, 0xFF, head);
         field->retry = long_at(item, 2) == 1;
+        field->last = i == self->n_fields - 1;
         field->escaped = field->literal_len && field->literal[0] == '"';
     }
     return !PyErr_Occurred();
@@ -1109,34 +1122,32 @@ static PyObject *scanner_reject(PyObject *object, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *scanner_misfits(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromSize_t(((Scanner *)self)->bad_rows);
+}
+
 PyDoc_STRVAR(take_doc, "take()\n--\n\n"
-                       "What was scanned since the last call: (rows, misfits, lines), the first two as Arrow capsule\n"
-                       "pairs (schema, array) of a struct column.");
+                       "What was scanned since the last call: (rows, misfits, lines, blank), the first two as Arrow\n"
+                       "capsule pairs (schema, array) of a struct column; blank lines beyond a few in a row are only\n"
+                       "counted.");
 
 static PyObject *scanner_take(PyObject *object, PyObject *unused) {
     Scanner *self = (Scanner *)object;
     (void)unused;
     if (!reserve_rows(self)) return PyErr_NoMemory();
-    PyObject *lines = PyLong_FromUnsignedLongLong(self->lines);
-    PyObject *rows = lines ? export_rows(self) : NULL;
+    PyObject *rows = export_rows(self);
     PyObject *misfits = rows ? export_misfits(self) : NULL;
-    self->lines = 0;
-    if (misfits == NULL) {
-        Py_XDECREF(lines);
-        Py_XDECREF(rows);
-        return NULL;
-    }
-    PyObject *all = PyTuple_New(3);
-    if (all == NULL) return NULL;
-    PyTuple_SetItem(all, 0, rows);
-    PyTuple_SetItem(all, 1, misfits);
-    PyTuple_SetItem(all, 2, lines);
+    PyObject *all = misfits ? Py_BuildValue("(NNKK)", rows, misfits, self->lines, self->blank) : NULL;
+    if (misfits == NULL) Py_XDECREF(rows);
+    self->lines = self->blank = 0;
     return all;
 }
 
 static PyMethodDef scanner_methods[] = {
     {"scan", scanner_scan, METH_VARARGS, scan_doc},
     {"reject", scanner_reject, METH_VARARGS, reject_doc},
+    {"misfits", scanner_misfits, METH_NOARGS, "misfits()\n--\n\nHow many misfits were found since the last take."},
     {"take", scanner_take, METH_NOARGS, take_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -12,10 +12,9 @@ from analyzer.arrow import frame_of
 from analyzer.errors import UsageError
 from analyzer.native import SCANNER
 from analyzer.parsing import portable
+from analyzer.parsing.portable import Taken
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from analyzer.parsing.log_format import LineFormat
     from analyzer.parsing.schema import Output
 
@@ -32,8 +31,11 @@ class Scanner(Protocol):
     def reject(self, text: bytes | bytearray, start: int, stop: int, offset: int, continued: bool) -> None:  # noqa: FBT001
         """Add ``text[start:stop]`` as a piece of a line that is too long to read: its beginning, or a later piece."""
 
-    def take(self) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-        """What was scanned since the last call: rows, misfits (see `portable.MISFITS`), and the number of lines."""
+    def misfits(self) -> int:
+        """How many misfits were found since the last `take`."""
+
+    def take(self) -> Taken:
+        """What was scanned since the last call."""
 
 
 def new_scanner(line_format: LineFormat, outputs: list[Output]) -> Scanner:
@@ -69,10 +71,11 @@ class NativeScanner:
         self._scanner = SCANNER.Scanner(line_format.prefix, fields, wanted)
         self.scan = self._scanner.scan
         self.reject = self._scanner.reject
+        self.misfits = self._scanner.misfits
 
-    def take(self) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-        """What was scanned since the last call: rows, misfits, number of lines."""
-        rows, misfits, lines = self._scanner.take()
+    def take(self) -> Taken:
+        """What was scanned since the last call."""
+        rows, misfits, lines, blank = self._scanner.take()
         frame = frame_of(rows)
         frame.columns = self._names
-        return frame, frame_of(misfits), lines
+        return Taken(frame, frame_of(misfits), lines, blank)

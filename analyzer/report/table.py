@@ -106,17 +106,19 @@ def _headline(page: Page, report: Report) -> None:
     if reading.verdict == "unknown":
         line = f"none of {size(reading.requests, 'request')} can be judged"
     page.line(line, label=f"{verdict:<{width}}", label_style=style)
-    page.line(_because(reading, room), label=f"{'because':<{width}}")
+    page.line(_because(reading, room, report.input.parsed), label=f"{'because':<{width}}")
     step = _next_step(report)
     if step:
         page.line(step, label=f"{'next':<{width}}")
     page.blank()
 
 
-def _because(reading: Preservation, room: int) -> str:
+def _because(reading: Preservation, room: int, parsed: int) -> str:
     """Say, from the numbers, what stands in for visitors."""
     if reading.verdict == "unknown":
-        return _left_out(reading) if reading.requests else "no line could be read as an access-log line"
+        if reading.requests:
+            return _left_out(reading)
+        return "no request lies in that time" if parsed else "no line could be read as an access-log line"
     by_class: dict[str, list[KindRow]] = {}
     for row in reading.kinds:
         if row.class_ in _NOUNS:

@@ -72,23 +72,36 @@ def _paths(name: str) -> list[str]:
     found = sorted(glob.glob(name, recursive=True))
     if not found:
         raise SourceError(f"{name}: expected a file that matches, found nothing there")
-    return [path for match in found for path in (_in_directory(match) if os.path.isdir(match) else [match])]
+    paths = [path for match in found for path in (_logs_in(match) if os.path.isdir(match) else [match])]
+    return paths or _in_directory(found[0])
 
 
 def _in_directory(directory: str) -> list[str]:
-    found = [
-        os.path.join(parent, file)
-        for parent, directories, files in os.walk(directory)
-        if directories.sort() is None  # walk goes on in the order that this list has then
-        for file in sorted(files)
-        if _LOG_NAME.search(file) and not file.startswith(".")
-    ]
+    found = _logs_in(directory)
     if not found:
         raise SourceError(
             f"{directory}: expected logs in this directory, found no file named like access*, *.log, *.log.1 or *.gz",
             hint="name the files themselves, or a glob in quotes",
         )
     return found
+
+
+def _logs_in(directory: str) -> list[str]:
+    """Regular files that are named like logs; nginx's image links its access.log to a device that never ends.
+
+    A folder that cannot be searched and a link that leads nowhere are among them, so that opening them tells.
+    """
+    found: list[str] = []
+    walk = os.walk(directory, onerror=lambda error: found.append(str(error.filename)))
+    for parent, directories, files in walk:
+        directories.sort()  # walk goes on in this order
+        paths = [os.path.join(parent, name) for name in sorted(files) if _is_log(name)]
+        found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]
+    return found
+
+
+def _is_log(name: str) -> bool:
+    return _LOG_NAME.search(name) is not None and not name.startswith(".")
 
 
 def _source(path: str) -> Source:

@@ -54,9 +54,17 @@ class _FileRange(io.RawIOBase):
         self._fd, self._at, self._stop = fd, start, stop
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        got = os.preadv(self._fd, [buffer[: self._stop - self._at]], self._at)
+        try:
+            got = os.preadv(self._fd, [buffer[: self._stop - self._at]], self._at)
+        except OSError as error:
+            raise SourceError(f"cannot be read further than byte {self._at:,}: {error.strerror}") from None
         self._at += got
         return got
+
+    def check_end(self) -> None:
+        """Raise where the file ended before the range did."""
+        if self._at < self._stop:
+            raise SourceError(f"was cut at byte {self._at:,} while it was read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,13 @@ class Piece:
     content: bytes | tuple[int, int, int]
 
     def blocks(self) -> Iterator[Block]:
-        """Read the piece as blocks of whole lines. A block is valid until the next one is asked for."""
+        """Read the piece as blocks of whole lines. A block is valid until the next one is asked for.
+
+        Raises
+        ------
+        SourceError
+            Where the source breaks off, after all that could be read.
+        """
         source: _Readable
         source = io.BytesIO(self.content) if isinstance(self.content, bytes) else _FileRange(*self.content)
         buffer = bytearray(MAX_LINE)
@@ -100,6 +114,8 @@ class Piece:
             offset += stop
             view[: held - stop] = view[stop:held]
             held -= stop
+        if isinstance(source, _FileRange):
+            source.check_end()
 
 
 class Reader(Protocol):
@@ -161,7 +177,11 @@ class _File:
         start = len(_BOM) if os.pread(self._fd, len(_BOM), 0) == _BOM else 0
         inside = False
         while start < self._size:
-            stop, next_inside = self._cut(min(start + PIECE, self._size))
+            try:
+                stop, next_inside = self._cut(min(start + PIECE, self._size))
+            except OSError as error:
+                self.error = f"cannot be read further than byte {start:,}: {error.strerror}"
+                return
             yield Piece(start, inside, (self._fd, start, stop))
             start, inside = stop, next_inside
 
@@ -197,8 +217,7 @@ class _Stream:
         self.error: str | None = None
         self.bytes_read = len(magic)
         self.head = b"" if self._gunzip is not None else magic
-        # A pipe gives what is there: wait for more only until the first line is whole.
-        while len(self.head) < _HEAD and b"\n" not in self.head and (text := self._read(_HEAD)):
+        while len(self.head) < _HEAD and (text := self._read(_HEAD)):
             self.head += text
         self._begun = self.head
         self.head = self.head.removeprefix(_BOM)

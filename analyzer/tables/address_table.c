@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "../arrow.h"
+#include "address_hash.h"
 
 #define NO_ROW UINT32_MAX
 #define AHEAD 16 /* rows between asking for memory and needing it, for the slot first, then for the row */
@@ -29,11 +30,11 @@ typedef struct {
     uint64_t requests, health_probes, unparsed_requests, errors, bytes;
     int64_t first_time, last_time; /* INT64_MAX and INT64_MIN: none seen */
     uint64_t user_agents, forwarded;
-    uint64_t counted; /* requests when `busy` was last asked */
 } Row;
 
 typedef struct {
     PyObject_HEAD
+    uint64_t seed[2];
     uint32_t *slots; /* open addressing over the rows; a power of two */
     size_t n_slots;
     Row *rows;
@@ -41,18 +42,13 @@ typedef struct {
     Row nowhere; /* requests without an address */
 } AddressTable;
 
-static inline uint64_t hash_of(uint64_t high, uint64_t low) {
-    uint64_t hash = (high * 0x9E3779B97F4A7C15ULL ^ low) * 0xC2B2AE3D27D4EB4FULL;
-    return hash ^ hash >> 32;
-}
-
 static bool grow_slots(AddressTable *self) {
     size_t size = self->n_slots ? self->n_slots * 2 : 4096;
     uint32_t *slots = malloc(size * sizeof *slots);
     if (slots == NULL) return false;
     memset(slots, 0xFF, size * sizeof *slots);
     for (size_t i = 0; i < self->n_rows; i++) {
-        size_t slot = hash_of(self->rows[i].high, self->rows[i].low) & (size - 1);
+        size_t slot = hash_address(self->seed, self->rows[i].high, self->rows[i].low) & (size - 1);
         while (slots[slot] != NO_ROW) slot = (slot + 1) & (size - 1);
         slots[slot] = (uint32_t)i;
     }
@@ -64,7 +60,7 @@ static bool grow_slots(AddressTable *self) {
 
 static inline Row *find_row(AddressTable *self, uint64_t high, uint64_t low) {
     if (self->n_rows * 2 >= self->n_slots && !grow_slots(self)) return NULL;
-    size_t slot = hash_of(high, low) & (self->n_slots - 1);
+    size_t slot = hash_address(self->seed, high, low) & (self->n_slots - 1);
     for (; self->slots[slot] != NO_ROW; slot = (slot + 1) & (self->n_slots - 1)) {
         Row *row = &self->rows[self->slots[slot]];
         if (row->low == low && row->high == high) return row;
@@ -94,9 +90,9 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
         uint64_t words[2]; /* little-endian: the low half first */
         if (i + 2 * AHEAD < chunk->length && self->n_slots) {
             memcpy(words, address + 16 * (i + 2 * AHEAD), 16);
-            __builtin_prefetch(&self->slots[hash_of(words[1], words[0]) & (self->n_slots - 1)]);
+            __builtin_prefetch(&self->slots[hash_address(self->seed, words[1], words[0]) & (self->n_slots - 1)]);
             memcpy(words, address + 16 * (i + AHEAD), 16);
-            uint32_t next = self->slots[hash_of(words[1], words[0]) & (self->n_slots - 1)];
+            uint32_t next = self->slots[hash_address(self->seed, words[1], words[0]) & (self->n_slots - 1)];
             if (next != NO_ROW) {
                 __builtin_prefetch(&self->rows[next]);
                 __builtin_prefetch((const uint8_t *)&self->rows[next] + 64);
@@ -138,58 +134,26 @@ static PyObject *table_add(PyObject *self, PyObject *capsule) {
 
 /* ---- what leaves ------------------------------------------------------------------------------------------------ */
 
-static PyObject *addresses_out(const uint8_t *words, size_t n) {
+PyDoc_STRVAR(since_doc, "since(row)\n--\n\nThe addresses of the rows from this number on, as Arrow capsules.");
+
+static PyObject *table_since(PyObject *object, PyObject *row) {
+    AddressTable *self = (AddressTable *)object;
+    size_t from = PyLong_AsSize_t(row);
+    if (PyErr_Occurred()) return NULL;
+    size_t n = self->n_rows > from ? self->n_rows - from : 0;
     struct ArrowSchema *schema;
     struct ArrowArray *array;
     Buffer values = buffer_new(n * 16 + 1);
     if (values.data == NULL || !struct_new(1, &schema, &array)) return PyErr_NoMemory();
-    if (n) memcpy(values.data, words, n * 16);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t words[2] = {self->rows[from + i].low, self->rows[from + i].high};
+        memcpy(values.data + 16 * i, words, 16);
+    }
     array->length = (int64_t)n;
     if (!schema_set(schema->children[0], "_plu128", "address") ||
         !array_set(array->children[0], (int64_t)n, 0, 2, (Buffer *[]){NULL, &values}))
         return PyErr_NoMemory();
     return struct_capsules(schema, array);
-}
-
-/* The addresses of the rows that `wanted` picks. */
-static PyObject *pick(AddressTable *self, size_t from, bool (*wanted)(Row *row, uint64_t least), uint64_t least) {
-    size_t n = 0, room = self->n_rows > from ? self->n_rows - from : 0;
-    uint64_t *words = malloc(room * 16 + 1);
-    if (words == NULL) return PyErr_NoMemory();
-    for (size_t i = from; i < self->n_rows; i++) {
-        if (!wanted(&self->rows[i], least)) continue;
-        words[2 * n] = self->rows[i].low;
-        words[2 * n++ + 1] = self->rows[i].high;
-    }
-    PyObject *found = addresses_out((const uint8_t *)words, n);
-    free(words);
-    return found;
-}
-
-static bool any_row(Row *row, uint64_t least) {
-    (void)row, (void)least;
-    return true;
-}
-
-static bool grown_row(Row *row, uint64_t least) {
-    uint64_t grown = row->requests - row->counted;
-    row->counted = row->requests;
-    return grown >= least;
-}
-
-PyDoc_STRVAR(since_doc, "since(row)\n--\n\nThe addresses of the rows from this number on, as Arrow capsules.");
-
-static PyObject *table_since(PyObject *object, PyObject *row) {
-    size_t from = PyLong_AsSize_t(row);
-    return PyErr_Occurred() ? NULL : pick((AddressTable *)object, from, any_row, 0);
-}
-
-PyDoc_STRVAR(busy_doc, "busy(least)\n--\n\n"
-                       "Addresses with at least so many requests since this was last asked, as Arrow capsules.");
-
-static PyObject *table_busy(PyObject *object, PyObject *least) {
-    size_t requests = PyLong_AsSize_t(least);
-    return PyErr_Occurred() ? NULL : pick((AddressTable *)object, 0, grown_row, requests);
 }
 
 static Py_ssize_t table_length(PyObject *self) { return (Py_ssize_t)((AddressTable *)self)->n_rows; }
@@ -264,11 +228,15 @@ static PyObject *table_rows(PyObject *object, PyObject *unused) {
 /* ---- the Python type -------------------------------------------------------------------------------------------- */
 
 static PyObject *table_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    unsigned long long seed[2];
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "")) return NULL;
+    if (!PyArg_ParseTuple(args, "(KK)", &seed[0], &seed[1])) return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     AddressTable *self = (AddressTable *)alloc(type, 0);
-    if (self != NULL) self->nowhere = (Row){.first_time = INT64_MAX, .last_time = INT64_MIN};
+    if (self == NULL) return NULL;
+    self->nowhere = (Row){.first_time = INT64_MAX, .last_time = INT64_MIN};
+    self->seed[0] = seed[0];
+    self->seed[1] = seed[1];
     return (PyObject *)self;
 }
 
@@ -289,7 +257,6 @@ PyDoc_STRVAR(add_doc, "add(stream)\n--\n\n"
 static PyMethodDef table_methods[] = {
     {"add", table_add, METH_O, add_doc},
     {"since", table_since, METH_O, since_doc},
-    {"busy", table_busy, METH_O, busy_doc},
     {"rows", table_rows, METH_NOARGS, rows_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -299,7 +266,7 @@ static PyType_Slot table_slots[] = {
     {Py_tp_dealloc, table_dealloc},
     {Py_tp_methods, table_methods},
     {Py_sq_length, table_length},
-    {Py_tp_doc, "AddressTable(): sums over rows by address. One thread at a time."},
+    {Py_tp_doc, "AddressTable(seed): sums over rows by address. One thread at a time."},
     {0, NULL},
 };
 

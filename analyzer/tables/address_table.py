@@ -10,7 +10,7 @@ from typing import Protocol
 import polars as pl
 
 from analyzer.arrow import frame_of
-from analyzer.native import compiled
+from analyzer.native import compiled, random_seed
 from analyzer.parsing.scanner import use_native
 from analyzer.parsing.schema import TIME
 
@@ -48,9 +48,6 @@ class AddressTable(Protocol):
     def since(self, row: int) -> pl.Series:
         """The addresses that came in from this row on; rows are numbered in the order of first sight."""
 
-    def busy(self, least: int) -> pl.Series:
-        """Addresses with at least so many requests since this was last asked."""
-
     def rows(self) -> pl.DataFrame:
         """The table, see `ADDRESSES`; a row without address holds the requests that had none."""
 
@@ -64,7 +61,7 @@ class NativeAddressTable:
     """address_table.c behind the contract of `AddressTable`."""
 
     def __init__(self) -> None:
-        self._table = _NATIVE.AddressTable()
+        self._table = _NATIVE.AddressTable(random_seed())
 
     def __len__(self) -> int:
         """How many addresses there are."""
@@ -78,10 +75,6 @@ class NativeAddressTable:
         """The addresses that came in from this row on."""
         return frame_of(self._table.since(row))["address"]
 
-    def busy(self, least: int) -> pl.Series:
-        """Addresses with at least so many requests since this was last asked."""
-        return frame_of(self._table.busy(least))["address"]
-
     def rows(self) -> pl.DataFrame:
         """The table."""
         return frame_of(self._table.rows())
@@ -92,7 +85,6 @@ class PortableAddressTable:
 
     def __init__(self) -> None:
         self._rows = pl.DataFrame(schema=ADDRESSES)
-        self._counted = pl.DataFrame(schema={"address": pl.UInt128(), "counted": COUNT})
 
     def __len__(self) -> int:
         """How many addresses there are."""
@@ -125,13 +117,6 @@ class PortableAddressTable:
     def since(self, row: int) -> pl.Series:
         """The addresses that came in from this row on."""
         return self._rows["address"].drop_nulls()[row:]
-
-    def busy(self, least: int) -> pl.Series:
-        """Addresses with at least so many requests since this was last asked."""
-        grown = self._rows.select("address", "requests").join(self._counted, on="address", how="left")
-        self._counted = self._rows.select("address", counted="requests")
-        found = grown.filter(pl.col("requests") >= pl.col("counted").fill_null(0) + least)
-        return found["address"].drop_nulls()
 
     def rows(self) -> pl.DataFrame:
         """The table."""

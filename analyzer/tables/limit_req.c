@@ -15,9 +15,10 @@
 #include <string.h>
 
 #include "../arrow.h"
+#include "address_hash.h"
 
 #define MAX_LIMITS 64
-#define FORGET_SLACK 10000 /* milliseconds that a line may come late without its key being forgotten too early */
+#define FORGET_SLACK 60000 /* milliseconds that a line may come late without its key being forgotten too early */
 #define NEW_LOG 60000      /* milliseconds back in time that begin another log: nginx's clock never goes back */
 #define AHEAD 12           /* rows between asking for a key's memory and needing it */
 
@@ -52,7 +53,8 @@ typedef struct {
     int64_t drain;   /* milliseconds after which every limit has forgotten a key */
     uint32_t unseen; /* so many requests at one moment pass every limit */
     bool whole_seconds;
-    int64_t newest;
+    uint64_t seed[2];
+    int64_t newest; /* since there was last made room: where another log begins it goes back */
     size_t used, size; /* of the hash table; size is a power of two */
     Key *keys;
     State *states;
@@ -61,9 +63,8 @@ typedef struct {
     size_t n_found, room_found;
 } Simulator;
 
-static inline size_t slot_of(uint64_t high, uint64_t low, size_t size) {
-    uint64_t hash = (high * 0x9E3779B97F4A7C15ULL ^ low) * 0xC2B2AE3D27D4EB4FULL;
-    return (size_t)(hash ^ hash >> 32) & (size - 1);
+static inline size_t slot_of(const Simulator *self, uint64_t high, uint64_t low, size_t size) {
+    return (size_t)hash_address(self->seed, high, low) & (size - 1);
 }
 
 static inline State *states_of(const Simulator *self, const Key *key) {
@@ -162,8 +163,10 @@ static bool replay(Simulator *self, Key *key) {
     return true;
 }
 
+/* Also what a log left behind that ends later than this one begins. */
 static inline bool is_forgotten(const Simulator *self, const Key *key) {
-    return self->newest - key->time >= self->drain + FORGET_SLACK;
+    int64_t age = self->newest - key->time;
+    return age >= self->drain + FORGET_SLACK || age < -NEW_LOG;
 }
 
 /* Let a key go that every limit has forgotten, keeping its rejections. */
@@ -193,7 +196,7 @@ static bool make_room(Simulator *self) {
             done = forget(self, key);
             continue;
         }
-        size_t slot = slot_of(key->high, key->low, size);
+        size_t slot = slot_of(self, key->high, key->low, size);
         while (keys[slot].time != FREE) slot = (slot + 1) & (size - 1);
         keys[slot] = *key;
     }
@@ -201,27 +204,14 @@ static bool make_room(Simulator *self) {
     self->keys = keys;
     self->size = size;
     self->used = kept;
+    self->newest = INT64_MIN / 2;
     return done;
 }
 
-/* Forget all keys. */
-static bool start_anew(Simulator *self) {
-    for (size_t i = 0; i < self->size; i++)
-        if (self->keys[i].time != FREE && !forget(self, &self->keys[i])) return false;
-    free(self->keys);
-    self->keys = NULL;
-    self->size = self->used = 0;
-    return true;
-}
-
 static inline bool arrive(Simulator *self, uint64_t high, uint64_t low, int64_t time) {
-    if (self->newest - time > NEW_LOG) {
-        if (!start_anew(self)) return false;
-        self->newest = time;
-    }
-    if (time > self->newest) self->newest = time;
     if (self->used * 2 >= self->size && !make_room(self)) return false;
-    size_t slot = slot_of(high, low, self->size);
+    if (time > self->newest) self->newest = time;
+    size_t slot = slot_of(self, high, low, self->size);
     Key *key = &self->keys[slot];
     while (key->time != FREE && (key->high != high || key->low != low)) {
         slot = (slot + 1) & (self->size - 1);
@@ -232,12 +222,12 @@ static inline bool arrive(Simulator *self, uint64_t high, uint64_t low, int64_t 
         self->used++;
         return true;
     }
-    if (time <= key->time) { /* to nginx no time went by, even if the log has the lines in another order */
+    if (time <= key->time && key->time - time <= NEW_LOG) { /* to nginx no time went by, even if the log has the lines in another order */
         key->waiting++;
         return true;
     }
     /* Spread over its second, the last request may be 999 ms younger than the key. */
-    bool drained = is_forgotten(self, key) || time - key->time >= self->drain + 1000;
+    bool drained = time < key->time || time - key->time >= self->drain + 1000;
     bool done = drained ? forget(self, key) : replay(self, key);
     key->time = time;
     key->waiting = 1;
@@ -249,8 +239,9 @@ static inline bool arrive(Simulator *self, uint64_t high, uint64_t low, int64_t 
 static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *limits;
     int whole_seconds;
+    unsigned long long seed[2];
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "O!p", &PyTuple_Type, &limits, &whole_seconds)) return NULL;
+    if (!PyArg_ParseTuple(args, "O!p(KK)", &PyTuple_Type, &limits, &whole_seconds, &seed[0], &seed[1])) return NULL;
     Py_ssize_t n = PyTuple_Size(limits);
     if (n < 1 || n > MAX_LIMITS) {
         PyErr_SetString(PyExc_ValueError, "expected between 1 and 64 limits");
@@ -261,6 +252,8 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     if (self == NULL) return NULL;
     self->n_limits = (int)n;
     self->whole_seconds = whole_seconds;
+    self->seed[0] = seed[0];
+    self->seed[1] = seed[1];
     self->newest = INT64_MIN / 2;
     self->free_block = NO_STATES;
     self->unseen = UINT32_MAX;
@@ -303,7 +296,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
         int64_t moment;
         if (i + AHEAD < chunk->length && self->size) {
             memcpy(words, address + 16 * (i + AHEAD), 16);
-            __builtin_prefetch(&self->keys[slot_of(words[1], words[0], self->size)]);
+            __builtin_prefetch(&self->keys[slot_of(self, words[1], words[0], self->size)]);
         }
         memcpy(words, address + 16 * i, 16);
         memcpy(&moment, time + 8 * i, 8);
@@ -343,7 +336,7 @@ static PyType_Slot simulator_slots[] = {
     {Py_tp_new, simulator_new},
     {Py_tp_dealloc, simulator_dealloc},
     {Py_tp_methods, simulator_methods},
-    {Py_tp_doc, "Simulator(limits, whole_seconds): limit_req over one log. One thread at a time."},
+    {Py_tp_doc, "Simulator(limits, whole_seconds, seed): limit_req over one log. One thread at a time."},
     {0, NULL},
 };
 

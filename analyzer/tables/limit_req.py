@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
-from analyzer.native import compiled
+from analyzer.native import compiled, random_seed
 from analyzer.parsing.scanner import use_native
 
 if TYPE_CHECKING:
@@ -30,11 +30,8 @@ GRID = (1, 2, 5, 10, 20, 50, 100)
 #: ingress-nginx's ``limit-burst-multiplier`` where none is set.
 BURST_MULTIPLIER = 5
 
-#: Milliseconds back in time that begin another log (nginx's clock never goes back): all keys are forgotten.
+#: Milliseconds back in time that begin another log for an address (nginx's clock never goes back).
 _NEW_LOG = 60_000
-
-#: Milliseconds that a line may come late without its key being forgotten too early.
-_FORGET_SLACK = 10_000
 
 #: Rejections by limit (its place in the grid) and address.
 REJECTIONS: dict[str, pl.DataType] = {
@@ -89,7 +86,9 @@ class NativeSimulator:
     """limit_req.c behind the contract of `Simulator`."""
 
     def __init__(self, grid: Sequence[Limit], *, whole_seconds: bool) -> None:
-        self._simulator = _NATIVE.Simulator(tuple((limit.rate, limit.burst) for limit in grid), whole_seconds)
+        self._simulator = _NATIVE.Simulator(
+            tuple((limit.rate, limit.burst) for limit in grid), whole_seconds, random_seed()
+        )
 
     def add(self, requests: pl.DataFrame) -> None:
         """Requests in order of arrival."""
@@ -129,44 +128,35 @@ class PortableSimulator:
     def __init__(self, grid: Sequence[Limit], *, whole_seconds: bool) -> None:
         self._grid = [(limit.rate, limit.burst * 1000) for limit in grid]
         self._whole_seconds = whole_seconds
-        #: milliseconds after which every limit has forgotten a key
-        self._drain = max((burst + 1000) * 1000 // rate + 1 for rate, burst in self._grid)
         self._keys: dict[int, _Key] = {}
-        self._newest = 0
-        self._found: list[tuple[int, int, int, int]] = []
 
     def add(self, requests: pl.DataFrame) -> None:
         """Requests in order of arrival."""
         times = requests["time"].to_physical()
         for address, time in zip(requests["address"].to_list(), times.to_list(), strict=True):
-            if self._newest - time > _NEW_LOG:
-                self._forget()
-                self._newest = time
-            self._newest = max(self._newest, time)
             key = self._keys.get(address)
             if key is None:
                 self._keys[address] = _Key(time, states=[(_State(), _State()) for _ in self._grid])
-            elif time <= key.time:  # to nginx no time went by, even if the log has the lines in another order
+            elif (
+                key.time - _NEW_LOG <= time <= key.time
+            ):  # to nginx no time went by, even if the log has the lines in another order
                 key.waiting += 1
             else:
                 self._replay(key)
-                key.fresh = self._newest - key.time >= self._drain + _FORGET_SLACK
+                key.fresh = time < key.time
                 key.time, key.waiting = time, 1
 
     def finish(self) -> pl.DataFrame:
         """The log is over: all rejections."""
-        self._forget()
-        return _summed(pl.DataFrame(self._found, schema=REJECTIONS, orient="row"))
-
-    def _forget(self) -> None:
-        """Note the rejections of all keys and begin anew."""
+        found = []
         for address, key in self._keys.items():
             self._replay(key)
             for limit, (at_once, spread) in enumerate(key.states):
                 most, fewest = at_once.rejected, spread.rejected if self._whole_seconds else at_once.rejected
                 if most or fewest:
-                    self._found.append((limit, address, min(most, fewest), max(most, fewest)))
+                    found.append((limit, address, min(most, fewest), max(most, fewest)))
         self._keys = {}
+        return _summed(pl.DataFrame(found, schema=REJECTIONS, orient="row"))
 
     def _replay(self, key: _Key) -> None:
         for (rate, burst), (at_once, spread) in zip(self._grid, key.states, strict=True):

@@ -1,7 +1,7 @@
-"""The table of requests over time, by class; and by address where it may turn out to be a proxy.
+"""The table of requests over time, by class.
 
-Most rows come from plain visitors: they are counted as what is left of all rows when the notable ones are taken away,
-so that only few rows are looked up.
+Most rows come from plain visitors: they are counted as what is left of all rows when the others are taken away, so that
+only few rows are looked up.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from analyzer.tables.columns import Outcome
 _BUCKET_SECONDS = (60, 300, 900, 3600, 21_600, 86_400, 604_800 * 4, 604_800 * 520)
 #: Rows that the table may have before its buckets are made wider.
 _ROWS = 20_000
-#: From this share of a frame's rows on, a notable address has rows of its own.
-PROMINENT = 1 / 1000
 
 _SUMS = pl.col("requests", "considered").sum()
 
@@ -32,45 +30,36 @@ class Labels(Protocol):
 
 
 class TimelineTable:
-    """Requests by time, class and (for notable addresses) address."""
+    """Requests by time and class."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._width = 0
         self._parts: list[pl.DataFrame] = []
         nobody = pl.DataFrame({"address": [None]}, schema={"address": pl.UInt128()})
-        self._notable = self._label(nobody)
+        self._others = self._label(nobody)
 
     @property
     def bucket_seconds(self) -> int:
         """The width of a bucket."""
         return _BUCKET_SECONDS[self._width]
 
-    def add(self, rows: pl.DataFrame, *, new: pl.Series, busy: pl.Series) -> None:
-        """Add a frame of rows.
+    @property
+    def left_out(self) -> pl.Series:
+        """Addresses whose requests are not considered: live pods, and ranges that send only probes."""
+        return self._others.filter(pl.col("skipped") & pl.col("address").is_not_null())["address"]
 
-        Parameters
-        ----------
-        rows
-            With ``address``, ``time`` and ``outcome``.
-        new
-            The addresses that are in no frame before this one.
-        busy
-            Addresses with a large share of this frame: notable even if they look like visitors.
-        """
+    def add(self, rows: pl.DataFrame, new: pl.Series) -> None:
+        """Add a frame of rows (``address``, ``time``, ``outcome``); `new` are addresses that were in none before."""
         labelled = self._label(pl.DataFrame({"address": new}))
-        visitors = (pl.col("class") == "client") & ~pl.col("skipped")
-        notable = [self._notable, labelled.filter(~visitors | pl.col("address").is_in(busy.implode()))]
-        late = busy.filter(~busy.is_in(self._notable["address"].implode()) & ~busy.is_in(new.implode()))
-        if late.len():
-            notable.append(self._label(pl.DataFrame({"address": late})))
-        self._notable = pl.concat(notable)
+        others = labelled.filter((pl.col("class") != "client") | pl.col("skipped"))
+        self._others = pl.concat([self._others, others])
         self._parts.append(self._count(rows))
         if sum(part.height for part in self._parts) > _ROWS:
             self._merge()
 
     def rows(self) -> pl.DataFrame:
-        """Columns time (start of the bucket), class, address (null: all others of the class), requests, considered."""
+        """Columns time (start of the bucket), class, requests, considered."""
         self._merge()
         return self._parts[0]
 
@@ -82,43 +71,34 @@ class TimelineTable:
         seen = pl.col("outcome") == Outcome.CONSIDERED.value
         timed = rows.select("address", _bucket(self.bucket_seconds), seen=seen)
         counts = {"requests": pl.len().cast(pl.Int64), "considered": pl.col("seen").sum().cast(pl.Int64)}
-        is_notable = pl.col("address").is_in(self._notable["address"].implode()) | pl.col("address").is_null()
-        notable = (
-            timed.filter(is_notable)
+        is_other = pl.col("address").is_in(self._others["address"].implode()) | pl.col("address").is_null()
+        others = (
+            timed.filter(is_other)
             .group_by("time", "address")
             .agg(**counts)
-            .join(self._notable, on="address", how="left", nulls_equal=True)
+            .join(self._others, on="address", how="left", nulls_equal=True)
         )
-        everybody = timed.group_by("time").agg(**counts)
-        taken = notable.select("time", -pl.col("requests", "considered"))
-        visitors = pl.concat([everybody, taken]).group_by("time").agg(_SUMS).filter(pl.col("requests") > 0)
-        prominent = pl.col("requests").sum().over("address") >= rows.height * PROMINENT
+        taken = others.select("time", -pl.col("requests", "considered"))
+        visitors = pl.concat([timed.group_by("time").agg(**counts), taken]).group_by("time").agg(_SUMS)
+        client = pl.lit("client", self._others.schema["class"]).alias("class")
+        considered = pl.when("skipped").then(0).otherwise("considered").cast(COUNT).alias("considered")
         return pl.concat(
             [
-                notable.select(
-                    "time",
-                    "class",
-                    pl.when(prominent).then("address").alias("address"),
-                    pl.col("requests").cast(COUNT),
-                    pl.when("skipped").then(0).otherwise("considered").cast(COUNT).alias("considered"),
-                ),
-                visitors.select(
-                    "time",
-                    pl.lit("client", self._notable.schema["class"]).alias("class"),
-                    pl.lit(None, pl.UInt128()).alias("address"),
-                    pl.col("requests", "considered").cast(COUNT),
+                others.select("time", "class", pl.col("requests").cast(COUNT), considered),
+                visitors.filter(pl.col("requests") > 0).select(
+                    "time", client, pl.col("requests", "considered").cast(COUNT)
                 ),
             ]
         )
 
     def _merge(self) -> None:
         """Make one part of all, with wider buckets where it would be too long."""
-        empty = {"time": TIME, "class": self._notable.schema["class"], "address": pl.UInt128()}
-        nothing = pl.DataFrame(schema={**empty, "requests": COUNT, "considered": COUNT})
+        schema = {"time": TIME, "class": self._others.schema["class"], "requests": COUNT, "considered": COUNT}
+        parts = [pl.DataFrame(schema=schema), *self._parts]
         while True:
-            merged = pl.concat([nothing, *self._parts]).with_columns(_bucket(self.bucket_seconds))
-            self._parts = [merged.group_by("time", "class", "address").agg(_SUMS)]
-            if self._parts[0].height <= _ROWS // 2 or self._width == len(_BUCKET_SECONDS) - 1:
+            bucketed = pl.concat(parts).with_columns(_bucket(self.bucket_seconds))
+            self._parts = parts = [bucketed.group_by("time", "class").agg(_SUMS)]
+            if parts[0].height <= _ROWS // 2 or self._width == len(_BUCKET_SECONDS) - 1:
                 return
             self._width += 1
 

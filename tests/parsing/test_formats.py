@@ -9,7 +9,7 @@ from scanners import FORMATS, SAMPLES, read
 
 from analyzer.errors import FormatError, RuleError
 from analyzer.parsing import scanner
-from analyzer.parsing.detect import HEAD, detect
+from analyzer.parsing.detect import HEAD, detect, detect_head
 from analyzer.parsing.formats import choose_format, load_formats
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.portable import Scanner
@@ -29,14 +29,14 @@ LINE = FORMATS["ingress-nginx"].samples[0]["line"].encode()
 
 def row(line_format: LineFormat, line: bytes) -> dict[str, Any]:
     """Read a line that fits."""
-    rows, misfits, _ = read(Scanner, line_format, line, outputs(line_format, list(SCHEMA)))
+    rows, misfits, *_ = read(Scanner, line_format, line, outputs(line_format, list(SCHEMA)))
     assert misfits.rows(named=True) == []
     return rows.row(0, named=True)
 
 
 def reason(line_format: LineFormat, line: bytes) -> str:
     """Say why a line does not fit."""
-    _, misfits, _ = read(Scanner, line_format, line)
+    _, misfits, *_ = read(Scanner, line_format, line)
     found = misfits.row(0, named=True)
     return line_format.explain(found["field"] - 1, found["reason"])
 
@@ -95,9 +95,9 @@ def test_most_lines_decide() -> None:
 def test_detection_is_bounded() -> None:
     """Only the beginning counts, cut where a line ends, so that a cut line tells nothing."""
     head = (LINE + b"\n") * (HEAD // (len(LINE) + 1) + 1)
-    assert detect(head + b"\n" * HEAD, KNOWN) is FORMATS["ingress-nginx"].line_format
-    assert detect(b"\n" * HEAD + head, KNOWN) is None
-    assert detect(b"x" * (2 * HEAD), KNOWN) is None
+    assert detect_head(head + b"\n" * HEAD, KNOWN) is FORMATS["ingress-nginx"].line_format
+    assert detect_head(b"\n" * HEAD + head, KNOWN) is None
+    assert detect_head(b"x" * (2 * HEAD), KNOWN) is None
 
 
 def test_both_scanners_recognise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

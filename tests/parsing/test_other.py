@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scanners import INGRESS
 
-from analyzer.parsing.other import OtherLines
+from analyzer.parsing.other import OtherLines, split_lead
 from analyzer.parsing.portable import Scanner
 from analyzer.parsing.schema import outputs
 
@@ -40,6 +40,22 @@ BANNER = (
     b"-------------------------------------------------------------------------------\n",
 )
 REJECTED = b'10.0.0.9 - - [21/Nov/2026:07:08:09 +0000] "GET / HTTP/1.1" 2O0 612\n'
+
+
+def sort_apart(*pieces: bytes) -> tuple[OtherLines, list[bytes]]:
+    """Sort the misfits of each piece by itself, but for those at its beginning, and add up as the pieces come."""
+    other, rejected, offset = OtherLines(), [], 0
+    for piece in pieces:
+        scanner = Scanner(INGRESS, outputs(INGRESS, ["offset"]))
+        scanner.scan(piece, 0, len(piece), offset)
+        lead, misfits = split_lead(scanner.take().misfits, offset)
+        rejected += other.sort(lead)["line"].to_list()
+        if not misfits.is_empty():
+            own = OtherLines()
+            rejected += own.sort(misfits)["line"].to_list()
+            other.add(own)
+        offset += len(piece)
+    return other, rejected
 
 
 def sort(*pieces: bytes) -> tuple[OtherLines, list[bytes]]:
@@ -148,7 +164,7 @@ def test_a_record_within_a_record() -> None:
     assert other.signals["broken_proxy_header"] == 2
 
 
-LINES = [ACCESS, *BROKEN, REJECTED, ON_ONE_LINE, KLOG, b"\n", *BROKEN[:2], ACCESS, REJECTED, *BROKEN]
+LINES = [ACCESS, b"\xff\n", *BROKEN, REJECTED, ON_ONE_LINE, KLOG, b"\n", *BROKEN[:2], ACCESS, REJECTED, *BROKEN]
 
 
 @settings(deadline=None)
@@ -158,8 +174,10 @@ def test_pieces_make_no_difference(records: list[tuple[bytes, ...]], cuts: set[i
     lines = [line for record in records for line in record]
     whole, rejected = sort(b"".join(lines))
     edges = [0, *sorted(cut for cut in cuts if cut < len(lines)), len(lines)]
-    parts, rejected_in_parts = sort(*(b"".join(lines[a:b]) for a, b in pairwise(edges)))
-    assert (parts.kinds, parts.signals, rejected_in_parts) == (whole.kinds, whole.signals, rejected)
+    pieces = [b"".join(lines[a:b]) for a, b in pairwise(edges)]
+    for sort_pieces in (sort, sort_apart):
+        parts, rejected_in_parts = sort_pieces(*pieces)
+        assert (parts.kinds, parts.signals, rejected_in_parts) == (whole.kinds, whole.signals, rejected)
 
 
 def test_parts_of_a_long_line_are_rejected() -> None:

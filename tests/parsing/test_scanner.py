@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 import pytest
-from scanners import EVERY_TYPE, FORMATS, INGRESS, JSON, Implementation, Scan, native_or_skip, read
+from scanners import EVERY_TYPE, FORMATS, INGRESS, JSON, Implementation, native_or_skip, read
 
 from analyzer.errors import UsageError
 from analyzer.native import SCANNER
@@ -19,6 +19,7 @@ from analyzer.parsing.schema import DTYPES, SCHEMA, Kind, Output, outputs
 
 if TYPE_CHECKING:
     from analyzer.parsing.log_format import LineFormat
+    from analyzer.parsing.portable import Taken
 
 LINE = (
     b'203.0.113.7 - - [21/Nov/2026:07:08:09 +0000] "GET /shop?q=1 HTTP/1.1" 200 612 "-" "curl/8.5.0" '
@@ -76,6 +77,9 @@ VALUES = [
     ("time_local", "01/Jan/1970:00:00:00 +2359", -86_340_000),
     ("time_local", "31/Dec/1969:23:59:59 +0000", ...),
     ("time_local", "31/Dec/9999:23:59:59 +0000", 253402300799000),
+    ("time_local", "31/Dec/9999:23:59:59 -0001", ...),
+    ("msec", "253402300799.999", 253402300799999),
+    ("msec", "253402300800.000", ...),
     ("time_local", "00/Nov/2026:07:08:09 +0000", ...),
     ("time_local", "31/Nov/2026:07:08:09 +0000", ...),
     ("time_local", "21/nov/2026:07:08:09 +0000", ...),
@@ -144,14 +148,14 @@ class ScannerContract:
 
     kind: ClassVar[Implementation]
 
-    def read(self, line_format: LineFormat, text: bytes, wanted: list[Output] | None = None) -> Scan:
+    def read(self, line_format: LineFormat, text: bytes, wanted: list[Output] | None = None) -> Taken:
         """Scan a text as a whole."""
         return read(self.kind, line_format, text, wanted)
 
     def test_rows_and_misfits_keep_order_and_place(self) -> None:
         """Every line becomes a row or a misfit, each with its byte offset, and misfits with their line's number."""
         lines = [LINE + b"\n", b"no\n", b"\n", LINE + b"\r\n", LINE.replace(b" 200 ", b" 2O0 ", 1)]
-        rows, misfits, count = self.read(INGRESS, b"".join(lines))
+        rows, misfits, count, _ = self.read(INGRESS, b"".join(lines))
         starts = [sum(map(len, lines[:n])) for n in range(5)]
         assert count == 5
         assert rows["offset"].to_list() == [starts[0], starts[3]]
@@ -162,7 +166,7 @@ class ScannerContract:
     def test_misfit_says_where_and_why(self) -> None:
         """A misfit names the field and the position where the line stops fitting, and the reason."""
         bad = LINE.replace(b" 200 ", b" 2O0 ", 1)
-        _, misfits, _ = self.read(INGRESS, b"no\n" + bad + b"\n" + LINE[:40])
+        _, misfits, *_ = self.read(INGRESS, b"no\n" + bad + b"\n" + LINE[:40])
         said = [
             (row["position"], INGRESS.explain(row["field"] - 1, row["reason"])) for row in misfits.iter_rows(named=True)
         ]
@@ -174,31 +178,53 @@ class ScannerContract:
 
     def test_prefix_is_the_first_thing_expected(self) -> None:
         """A line without the literal before the first variable is a misfit of that literal."""
-        _, misfits, _ = self.read(compile_format("<$status>"), b"200>\n<200>\n<200\n")
+        _, misfits, *_ = self.read(compile_format("<$status>"), b"200>\n<200>\n<200\n")
         assert misfits["field"].to_list() == [0, 1]
         assert [REASONS[reason] for reason in misfits["reason"]] == ["expected_literal", "malformed_value"]
 
     @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
     def test_line_ends(self, end: bytes) -> None:
         """A line ends with a newline, with CR and newline, or with the text; the end belongs to no field."""
-        rows, misfits, lines = self.read(STATUS, b"200 a\r\n201 b\n202 c" + end)
+        rows, misfits, lines, _ = self.read(STATUS, b"200 a\r\n201 b\n202 c" + end)
         assert (rows["user_agent"].to_list(), misfits.height, lines) == (["a", "b", "c"], 0, 3)
 
     def test_only_the_last_carriage_return_is_an_end(self) -> None:
         """Other carriage returns and NUL bytes are text."""
-        rows, _, _ = self.read(STATUS, b"200 a\rb\r\r\n200 \0\n")
+        rows, *_ = self.read(STATUS, b"200 a\rb\r\r\n200 \0\n")
         assert rows["user_agent"].to_list() == ["a\rb\r", "\0"]
 
     def test_blank_lines_are_lines(self) -> None:
         """A blank line is a line that does not fit; the empty text has none."""
-        _, misfits, lines = self.read(STATUS, b"\n\r\n\n")
+        _, misfits, lines, _ = self.read(STATUS, b"\n\r\n\n")
         assert (misfits["line"].to_list(), lines) == ([b"\n", b"\r\n", b"\n"], 3)
         assert self.read(STATUS, b"").lines == 0
+
+    def test_blank_lines_without_end(self) -> None:
+        """Of many blank lines in a row the first 2,048 are kept, over all scans; the others are only counted."""
+        scan = self.kind(STATUS, outputs(STATUS, ["status"]))
+        for text in (b"200 a\n" + b"\n" * 2000, b"\r\n" * 100, b"\n" * 5):
+            scan.scan(text, 0, len(text), 0)
+        scan.scan(b"x\n\n201 b\n", 0, 9, 0)
+        assert scan.misfits() == 2050
+        rows, misfits, lines, blank = scan.take()
+        assert (rows["status"].to_list(), lines, blank) == ([200, 201], 2109, 57)
+        assert misfits["line"].to_list() == [b"\n"] * 2000 + [b"\r\n"] * 48 + [b"x\n", b"\n"]
+        assert misfits["number"][-1] == 2107
+        assert scan.take().blank == 0
+
+    def test_the_last_literal_ends_the_line(self) -> None:
+        """What stands behind the last literal makes a misfit; the last text may hold that literal itself."""
+        line_format = compile_format('$status "$http_user_agent"')
+        rows, misfits, *_ = self.read(line_format, b'200 "a" b\n200 "a" "\n200 "a"b"\n200 ""\n200 "\n200 a\n')
+        assert rows["user_agent"].to_list() == ['a" ', 'a"b', ""]
+        assert misfits["number"].to_list() == [0, 4, 5]
+        _, misfits, *_ = self.read(compile_format("<$http_user_agent> <$status>"), b"<a> <200> x\n")
+        assert misfits.height == 1
 
     def test_dtypes_stand_without_rows(self) -> None:
         """An empty batch has all columns with their dtypes."""
         wanted = [Output(kind.name, kind, 0) for kind in Kind]
-        rows, misfits, lines = self.kind(STATUS, wanted).take()
+        rows, misfits, lines, _ = self.kind(STATUS, wanted).take()
         assert rows.schema == pl.Schema({kind.name: dtype for kind, dtype in DTYPES.items()})
         assert misfits.schema == pl.Schema(portable.MISFITS)
         assert (rows.height, misfits.height, lines) == (0, 0, 0)
@@ -208,7 +234,7 @@ class ScannerContract:
         scan = self.kind(STATUS, outputs(STATUS, ["status"]))
         for text in (b"200 a\nx\n", b"404 b\ny\n"):
             scan.scan(text, 0, len(text), 100)
-            rows, misfits, lines = scan.take()
+            rows, misfits, lines, _ = scan.take()
             assert rows["status"].to_list() == [int(text[:3])]
             assert misfits.select("line", "offset", "number").row(0) == (text[6:], 106, 1)
             assert lines == 2
@@ -219,9 +245,16 @@ class ScannerContract:
         text = b"777 x\n200 a\n201 b777 x\n"
         scan = self.kind(STATUS, outputs(STATUS, ["status", "user_agent", "offset"]))
         scan.scan(text, 6, 17, 1000)
-        rows, misfits, lines = scan.take()
+        rows, misfits, lines, _ = scan.take()
         assert rows.rows() == [(200, "a", 1000), (201, "b", 1006)]
         assert (misfits.height, lines) == (0, 2)
+
+    def test_a_blank_line_behind_another_end(self) -> None:
+        """A carriage return before `start` belongs to nothing that is read."""
+        scan = self.kind(STATUS, outputs(STATUS, ["status"]))
+        scan.scan(b"200 a\r\n\r\n", 6, 7, 0)
+        rows, misfits, lines, _ = scan.take()
+        assert (rows.height, misfits["line"].to_list(), lines) == (0, [b"\n"], 1)
 
     def test_pieces_of_a_long_line(self) -> None:
         """The beginning of a line that is too long counts as a line, later pieces do not; all bytes are kept."""
@@ -231,7 +264,7 @@ class ScannerContract:
         scan.reject(b"middle", 0, 6, 11, True)  # noqa: FBT003
         scan.reject(b"end\n..", 0, 4, 17, True)  # noqa: FBT003
         scan.scan(b"201 b\n", 0, 6, 21)
-        rows, misfits, lines = scan.take()
+        rows, misfits, lines, _ = scan.take()
         assert rows["status"].to_list() == [200, 201]
         assert misfits["line"].to_list() == [b"begin", b"middle", b"end\n"]
         assert misfits["offset"].to_list() == [6, 11, 17]
@@ -241,7 +274,7 @@ class ScannerContract:
 
     def test_every_column_of_a_line(self) -> None:
         """All columns that a format carries come out with the contract's dtypes and the line's values."""
-        rows, _, _ = self.read(INGRESS, LINE, outputs(INGRESS, list(SCHEMA)))
+        rows, *_ = self.read(INGRESS, LINE, outputs(INGRESS, list(SCHEMA)))
         assert rows.schema == pl.Schema({name: SCHEMA[name] for name in rows.columns})
         assert rows.row(0, named=True) == {
             "time": datetime(2026, 11, 21, 7, 8, 9, tzinfo=UTC),
@@ -272,7 +305,7 @@ class ScannerContract:
         line_format = compile_format(f"${variable}|$http_user_agent")
         column = line_format.fields[0].column
         assert column is not None
-        rows, misfits, _ = self.read(line_format, f"{text}|1.5|9".encode(), outputs(line_format, [column]))
+        rows, misfits, *_ = self.read(line_format, f"{text}|1.5|9".encode(), outputs(line_format, [column]))
         found = rows[column].to_physical().to_list() if column == "time" else rows[column].to_list()
         assert found == ([] if value is ... else [value])
         assert [REASONS[reason] for reason in misfits["reason"]] == (["malformed_value"] if value is ... else [])
@@ -282,14 +315,14 @@ class ScannerContract:
         times = ["21/Nov/2026:07:08:09 +0000", "21/Nov/2026:07:08:09 +0000", "21/Nov/2026:07:08:09 +0001"]
         times += ["21/Nov/2026:07:08:99 +0000", "21/Nov/2026:07:08:99 +0000", "21/Nov/2026:07:08:09 +0000"]
         line_format = compile_format("[$time_local]")
-        rows, misfits, _ = self.read(line_format, "\n".join(f"[{time}]" for time in times).encode())
+        rows, misfits, *_ = self.read(line_format, "\n".join(f"[{time}]" for time in times).encode())
         assert rows["time"].to_physical().to_list() == [MOMENT, MOMENT, MOMENT - 60_000, MOMENT]
         assert misfits["number"].to_list() == [3, 4]
 
     def test_addresses(self) -> None:
         """A text is an address where Python's `ipaddress` says so, without a zone id; the rest is null."""
         line_format = compile_format("$remote_addr")
-        rows, _, _ = self.read(line_format, "\n".join(ADDRESSES + NO_ADDRESSES).encode() + b"\n")
+        rows, *_ = self.read(line_format, "\n".join(ADDRESSES + NO_ADDRESSES).encode() + b"\n")
         texts = [address if ":" in address else f"::ffff:{address}" for address in ADDRESSES]
         expected = [int(ip_address(text)) for text in texts]
         assert rows["address"].to_list() == expected + [None] * len(NO_ADDRESSES)
@@ -299,32 +332,32 @@ class ScannerContract:
         self, request_line: str, method: str | None, path: str | None, protocol: str | None, readable: int
     ) -> None:
         """A request line is a method, a target that may hold blanks, and a protocol; what it lacks is null."""
-        rows, _, _ = self.read(compile_format('"$request"'), f'"{request_line}"'.encode())
+        rows, *_ = self.read(compile_format('"$request"'), f'"{request_line}"'.encode())
         wanted = ["request", "method", "path", "protocol", "request_readable"]
         assert rows.select(wanted).row(0) == (request_line, method, path, protocol, readable)
 
     def test_request_parts_logged_apart(self) -> None:
         """Where a format logs method, target and protocol apart, these are the columns."""
         line_format = compile_format('$request_method "$request_uri" $server_protocol "$request"')
-        rows, _, _ = self.read(line_format, b'GET "/a" HTTP/1.1 "POST /b HTTP/2.0"')
+        rows, *_ = self.read(line_format, b'GET "/a" HTTP/1.1 "POST /b HTTP/2.0"')
         assert rows.select("method", "path", "protocol").row(0) == ("GET", "/a", "HTTP/1.1")
 
     def test_remote_user_may_hold_anything(self) -> None:
         """A user name with the literals of the format in it is read whole."""
         for user in ("a - [b] \\x22c", "] [", "- - [", "x [21/Nov/2026:07:08:09 +0000] y", "", " ", "-"):
-            rows, misfits, _ = self.read(INGRESS, LINE.replace(b" - - [", f" - {user} [".encode(), 1))
+            rows, misfits, *_ = self.read(INGRESS, LINE.replace(b" - - [", f" - {user} [".encode(), 1))
             assert (rows["remote_user"].to_list(), misfits.height) == ([user], 0), user
 
     def test_remote_user_is_not_tried_for_ever(self) -> None:
         """A user name that repeats its terminator more than 64 times makes a misfit, and 64 times does not."""
         for times, fits in ((64, True), (65, False)):
-            rows, misfits, _ = self.read(INGRESS, LINE.replace(b" - - [", b" - " + b" [" * times + b" [", 1))
+            rows, misfits, *_ = self.read(INGRESS, LINE.replace(b" - - [", b" - " + b" [" * times + b" [", 1))
             assert (rows.height, misfits.height) == ((1, 0) if fits else (0, 1))
 
     def test_ipv6_and_port(self) -> None:
         """The colons of an IPv6 address do not end it where a port follows."""
         text = b"2001:db8::1:443 200\n::1:8080 200\n1.2.3.4:1 200\n::ffff:1.2.3.4:65535 200\nunix:: 200\n"
-        rows, misfits, _ = self.read(compile_format("$remote_addr:$remote_port $status"), text)
+        rows, misfits, *_ = self.read(compile_format("$remote_addr:$remote_port $status"), text)
         assert rows.select("remote_addr", "remote_port").rows() == [
             ("2001:db8::1", 443), ("::1", 8080), ("1.2.3.4", 1), ("::ffff:1.2.3.4", 65535), ("unix:", None)
         ]  # fmt: skip
@@ -340,7 +373,7 @@ class ScannerContract:
     )  # fmt: skip
     def test_upstream_times_add_up(self, text: str, total: float | None) -> None:
         """The times of an upstream list are summed; what was not tried counts nothing; what is no number is null."""
-        rows, _, _ = self.read(compile_format('"$upstream_response_time"'), f'"{text}"'.encode())
+        rows, *_ = self.read(compile_format('"$upstream_response_time"'), f'"{text}"'.encode())
         assert rows["upstream_response_time"].to_list() == [total]
 
     @pytest.mark.parametrize(
@@ -348,14 +381,14 @@ class ScannerContract:
     )
     def test_upstream_lists_never_shift_columns(self, text: str) -> None:
         """A list with blanks is one field, whatever stands behind it."""
-        rows, _, _ = self.read(compile_format("$upstream_addr $upstream_status $req_id"), f"{text} {text} ID".encode())
+        rows, *_ = self.read(compile_format("$upstream_addr $upstream_status $req_id"), f"{text} {text} ID".encode())
         assert rows.select("upstream_addr", "upstream_status", "request_id").row(0) == (text, text, "ID")
 
     def test_json_strings_hold_quotes(self) -> None:
         r"""A quote behind an odd number of backslashes does not end a JSON string, one behind an even number does."""
         line_format = compile_format('{"a": "$http_user_agent", "b": "$http_referer"}')
         text = rb'{"a": "x \"q\", \"b\": \"", "b": "\\"}' + b"\n" + rb'{"a": "\\\", \"b\": \"\\", "b": ""}'
-        rows, misfits, _ = self.read(line_format, text)
+        rows, misfits, *_ = self.read(line_format, text)
         assert misfits.height == 0
         assert rows.select("user_agent", "referer").rows() == [
             (r"x \"q\", \"b\": \"", r"\\"),
@@ -365,7 +398,7 @@ class ScannerContract:
     def test_json_numbers_may_be_empty(self) -> None:
         """An unquoted number that nginx had no value for is null, also as the last value."""
         line_format = compile_format('{"s":$status,"t":$request_time,"b":$body_bytes_sent}')
-        rows, misfits, _ = self.read(line_format, b'{"s":,"t":,"b":}\n{"s":200,"t":0.1,"b":5}\n')
+        rows, misfits, *_ = self.read(line_format, b'{"s":,"t":,"b":}\n{"s":200,"t":0.1,"b":5}\n')
         assert misfits.height == 0
         assert rows.select("status", "request_time", "body_bytes_sent").rows() == [(None, None, None), (200, 0.1, 5)]
 
@@ -376,7 +409,7 @@ class ScannerContract:
             b"\xf0\x9f\x98\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80", b"\xc0\xaf", b"a\x80" * 40, b"\xe0\x80\x80",
             b"\xf8\x88\x80\x80\x80", b"plain", b"\xf0\x80\x80\x80",
         ]  # fmt: skip
-        rows, _, _ = self.read(STATUS, b"".join(b"200 " + text + b"\n" for text in texts))
+        rows, *_ = self.read(STATUS, b"".join(b"200 " + text + b"\n" for text in texts))
         assert rows["user_agent"].to_list() == [text.decode("utf-8", "replace") for text in texts]
 
     def test_misfits_keep_their_bytes(self) -> None:
@@ -391,7 +424,7 @@ class ScannerContract:
             size = "-" if n % 7 == 0 else str(n)
             agent = b"agent \xff %d of a long name" % n if n % 11 == 0 else b"a%d" % n
             lines.append(b"x%d" % n if n % 13 == 0 else b"%s %s" % (size.encode(), agent))
-        rows, misfits, count = self.read(compile_format("$body_bytes_sent $http_user_agent"), b"\n".join(lines))
+        rows, misfits, count, _ = self.read(compile_format("$body_bytes_sent $http_user_agent"), b"\n".join(lines))
         kept = [n for n in range(20_000) if n % 13]
         assert count == 20_000
         assert rows["body_bytes_sent"].to_list() == [None if n % 7 == 0 else n for n in kept]
@@ -427,7 +460,7 @@ class ScannerContract:
         scan.scan(buffer, 0, len(buffer), 0)
         buffer[:] = b"999 zz\n\n\n\n"
         scan.scan(buffer, 0, 7, 10)
-        rows, misfits, _ = scan.take()
+        rows, misfits, *_ = scan.take()
         assert rows["status"].to_list() == [200, 999]
         assert rows["fan"].to_list() == [portable.fanin_bit(b"a"), portable.fanin_bit(b"zz")]
         assert misfits["line"].to_list() == [b"bad\n"]
@@ -437,7 +470,7 @@ class ScannerContract:
         line_format = compile_format('"$http_x_forwarded_for" "$http_user_agent"')
         texts = [f"agent {n} {'x' * (n % 40)}" for n in range(500)]
         lines = [f'"{text}, 10.0.0.{n % 250}" "{text}"' for n, text in enumerate(texts)]
-        rows, _, _ = self.read(
+        rows, *_ = self.read(
             line_format, "\n".join([*lines, '"-" "-"', '"" ""', '",1.2.3.4" "a"', '"-, b" "a"']).encode()
         )
         bits = rows["user_agent_fanin"].to_list()
@@ -448,15 +481,15 @@ class ScannerContract:
     def test_tags(self) -> None:
         """A tag is the number of the first pattern that the text begins with; an empty one asks for an empty text."""
         wanted = [Output("tag", Kind.TAG, 1, (b"curl/", b"", b"cu", b"\\x"))]
-        rows, _, _ = self.read(STATUS, b"200 curl/8\n200 \n200 cut\n200 c\n200 \\x00\n200 a", wanted)
+        rows, *_ = self.read(STATUS, b"200 curl/8\n200 \n200 cut\n200 c\n200 \\x00\n200 a", wanted)
         assert rows["tag"].to_list() == [1, 2, 3, 0, 4, 0]
 
     def test_what_stands_twice_counts_last(self) -> None:
         """Of a variable written twice the last one counts, and of two notations of the time the finer one."""
         old = FORMATS["ingress-nginx-0.25"].line_format
-        rows, _, _ = self.read(old, b"192.0.2.1 - [198.51.100.9] - " + LINE[LINE.index(b"- [") :])
+        rows, *_ = self.read(old, b"192.0.2.1 - [198.51.100.9] - " + LINE[LINE.index(b"- [") :])
         assert rows["remote_addr"].to_list() == ["198.51.100.9"]
-        rows, _, _ = self.read(compile_format("$msec [$time_local]"), b"1795244889.123 [21/Nov/2026:07:08:00 +0000]")
+        rows, *_ = self.read(compile_format("$msec [$time_local]"), b"1795244889.123 [21/Nov/2026:07:08:00 +0000]")
         assert rows["time"].to_physical().to_list() == [MOMENT + 123]
 
     def test_a_field_of_every_type(self) -> None:
@@ -465,7 +498,7 @@ class ScannerContract:
             b"::1:443 - a [b] [21/Nov/2026:07:08:09 +0000] 2026-11-21T07:08:09+00:00 1795244889.250 200 5 0.100 "
             b'"GET / HTTP/1.1" 0.001, 0.002 10.0.0.1:80, 10.0.0.2:80 "203.0.113.7, 10.0.0.9" "x"'
         )
-        rows, misfits, _ = self.read(EVERY_TYPE, text)
+        rows, misfits, *_ = self.read(EVERY_TYPE, text)
         assert misfits.height == 0
         row = rows.row(0, named=True)
         assert (row["remote_addr"], row["remote_port"], row["remote_user"]) == ("::1", 443, "a [b]")
@@ -481,7 +514,7 @@ class ScannerContract:
             b'"upstream_time": "", "x_forwarded_for": "", "agent": "\\"", "length": 80}'
         )
         assert self.read(JSON, line).rows.height == 1
-        rows, misfits, _ = self.read(JSON, b"\n".join(line[:n] for n in range(len(line))))
+        rows, misfits, *_ = self.read(JSON, b"\n".join(line[:n] for n in range(len(line))))
         assert (rows.height, misfits.height) == (0, len(line))
 
 

@@ -385,16 +385,21 @@ def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_that_shrinks(tmp_path: Path, sizes: Callable[[int, int], None]) -> None:
-    """A file truncated while it is read gives what is left and no more."""
+    """A file truncated while it is read gives what is left and no more, and says so."""
     sizes(1 << 10, 1 << 12)
     path = tmp_path / "access.log"
     path.write_bytes(LINES)
     reader = open_source(Source(str(path)))
-    texts = []
-    for number, piece in enumerate(reader.pieces()):
-        texts += [bytes(block.text[: block.stop]) for block in piece.blocks()]
-        if number == 1:
-            os.truncate(path, len(b"".join(texts)) + 10)
+    texts: list[bytes] = []
+
+    def read() -> None:
+        for number, piece in enumerate(reader.pieces()):
+            texts.extend(bytes(block.text[: block.stop]) for block in piece.blocks())
+            if number == 1:
+                os.truncate(path, len(b"".join(texts)) + 10)
+
+    with pytest.raises(SourceError, match="was cut at byte"):
+        read()
     reader.close()
     assert LINES.startswith(b"".join(texts))
     assert len(b"".join(texts)) < len(LINES)

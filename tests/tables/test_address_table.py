@@ -83,7 +83,6 @@ def test_an_empty_table_has_the_columns(table: AddressTable) -> None:
     assert table.rows().schema == pl.Schema(ADDRESSES)
     assert table.rows().is_empty()
     assert table.since(0).is_empty()
-    assert table.busy(1).is_empty()
 
 
 def test_since_gives_the_addresses_that_came_in(table: AddressTable) -> None:
@@ -94,17 +93,9 @@ def test_since_gives_the_addresses_that_came_in(table: AddressTable) -> None:
     assert table.since(known).to_list() == [1, 2]
 
 
-def test_busy_counts_from_one_question_to_the_next(table: AddressTable) -> None:
-    """An address is busy by its requests since the last question, not by all it ever had."""
-    table.add(frame([(3, None, 200, 1, 1, 0, 0)] * 5 + [(4, None, 200, 1, 1, 0, 0)]))
-    assert table.busy(2).to_list() == [3]
-    table.add(frame([(3, None, 200, 1, 1, 0, 0)] + [(4, None, 200, 1, 1, 0, 0)] * 2))
-    assert table.busy(2).to_list() == [4]
-
-
 @needs_native
-@given(st.lists(rows, max_size=4), st.integers(1, 5))
-def test_native_and_portable_agree(parts: list[list[tuple[Any, ...]]], least: int) -> None:
+@given(st.lists(rows, max_size=4))
+def test_native_and_portable_agree(parts: list[list[tuple[Any, ...]]]) -> None:
     """Whatever the rows and however they are cut into frames, both tables say the same."""
     native, portable = NativeAddressTable(), PortableAddressTable()
     for part in parts:
@@ -113,7 +104,6 @@ def test_native_and_portable_agree(parts: list[list[tuple[Any, ...]]], least: in
         native.add(frame(part))
         portable.add(frame(part))
         assert native.since(known).to_list() == portable.since(known).to_list()
-        assert native.busy(least).to_list() == portable.busy(least).to_list()
     assert_frame_equal(native.rows(), portable.rows())
 
 

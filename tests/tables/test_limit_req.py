@@ -179,7 +179,7 @@ class TestNative(SimulatorContract):
 
     def test_other_frames_are_refused(self) -> None:
         """A frame that holds no addresses and times is refused instead of read as if it did."""
-        simulator = limit_req._NATIVE.Simulator(((5000, 25),), False)  # noqa: FBT003
+        simulator = limit_req._NATIVE.Simulator(((5000, 25),), False, (1, 2))  # noqa: FBT003
         for columns in ({"address": [1], "time": [1]}, {"address": [1]}, {"a": ["x"], "b": ["y"]}):
             with pytest.raises(ValueError, match="expected"):
                 simulator.add(pl.DataFrame(columns).__arrow_c_stream__())
@@ -188,7 +188,7 @@ class TestNative(SimulatorContract):
     def test_limits_that_cannot_be_kept(self, limit: tuple[int, int]) -> None:
         """A limit whose numbers would not fit is refused."""
         with pytest.raises(ValueError, match="expected a rate"):
-            limit_req._NATIVE.Simulator((limit,), True)  # noqa: FBT003
+            limit_req._NATIVE.Simulator((limit,), True, (1, 2))  # noqa: FBT003
 
 
 @st.composite
