@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -228,7 +228,7 @@ class _Rejected(NamedTuple):
     """Rejected lines: how many, the first of them, and all of them as they came where they are wanted."""
 
     number: int
-    first: pl.DataFrame
+    first: list[dict[str, Any]]
     lines: bytes
 
 
@@ -339,9 +339,9 @@ class _Run:
 
     def _rejected(self, misfits: pl.DataFrame) -> _Rejected:
         lines = misfits.filter(pl.col("reason") != _CONTINUED)
-        return _Rejected(
-            lines.height, lines.head(_SAMPLES), b"".join(misfits["line"].to_list()) if self.keep_rejected else b""
-        )
+        kept = b"".join(misfits["line"].to_list()) if self.keep_rejected else b""
+        # As Python objects: a slice of the frame would keep all of it in memory.
+        return _Rejected(lines.height, lines.head(_SAMPLES).to_dicts(), kept)
 
     def _within_span(self, log: _Log, rows: pl.DataFrame) -> pl.DataFrame:
         if "time" not in rows.columns:
@@ -377,9 +377,9 @@ class _Run:
         if self.progress is not None:
             self.progress(scanned.size)
 
-    def _note(self, work: _Work, rejected: pl.DataFrame) -> None:
+    def _note(self, work: _Work, rejected: list[dict[str, Any]]) -> None:
         """Keep the first rejected lines of the run for the report."""
-        for row in rejected.head(_SAMPLES - len(self.samples)).iter_rows(named=True):
+        for row in rejected[: _SAMPLES - len(self.samples)]:
             explain = work.line_format.explain if work.line_format else _fits_nothing
             text = row["line"][:_SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
             line = work.log.lines + row["number"] + 1
