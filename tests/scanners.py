@@ -37,7 +37,7 @@ JSON = compile_format(
     '"upstream": "$upstream_addr", "upstream_time": "$upstream_response_time", "x_forwarded_for": '
     '"$http_x_forwarded_for", "agent": "$http_user_agent", "length": $request_length}'
 )
-_TAGS = (b"GET ", b"", b"PROXY", b"\\x00", b"-")
+_TAGS = (b"GET ", b"", b"PROXY", b"\\x00\0", b"\0", b"-")
 _MORE = {
     "request": (Kind.READABLE, Kind.TAG, Kind.METHOD, Kind.PATH, Kind.PROTOCOL),
     "user_agent": (Kind.FANIN, Kind.FANIN_FIRST, Kind.TAG, Kind.ADDRESS, Kind.SECONDS_SUM),

@@ -344,7 +344,8 @@ def _fanin_first(line: bytes, span: _Span, _: Output, __: int) -> int:
 def _tag(line: bytes, span: _Span, output: Output, _: int) -> int:
     text = line[span[0] : span[1]]
     for number, pattern in enumerate(output.patterns, 1):
-        if text.startswith(pattern) if pattern else not text:
+        whole = not pattern or pattern.endswith(b"\0")
+        if text == pattern.removesuffix(b"\0") if whole else text.startswith(pattern):
             return number
     return 0
 

@@ -805,11 +805,14 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
             uint8_t tag = 0;
             bool empty = span->start == span->end;
             for (int t = 0; t < out->n_tags; t++) {
-                /* an empty pattern asks for an empty field; any other is a prefix */
+                /* An empty pattern asks for an empty field, one that ends with NUL for the whole field, any other for
+                 * its beginning. */
                 const uint8_t *pattern = out->tags[t].text;
-                size_t len = out->tags[t].len;
+                size_t len = out->tags[t].len, size = (size_t)(span->end - span->start);
+                bool whole = len && pattern[len - 1] == 0;
                 if (empty ? len == 0
-                          : len && *pattern == *span->start && starts_with(span->start, span->end, pattern, len)) {
+                          : len && *pattern == *span->start && (!whole || size == len - 1) &&
+                                starts_with(span->start, span->end, pattern, len - whole)) {
                     tag = (uint8_t)(t + 1);
                     break;
                 }
@@ -979,11 +982,12 @@ static long long_at(PyObject *tuple, Py_ssize_t index) {
 }
 
 static bool read_fields(Scanner *self, PyObject *fields) {
-    self->n_fields = (int)PyTuple_Size(fields);
-    if (self->n_fields < 1 || self->n_fields > MAX_FIELDS) {
+    Py_ssize_t n = PyTuple_Size(fields);
+    if (n < 1 || n > MAX_FIELDS) {
         PyErr_SetString(PyExc_ValueError, "expected between 1 and 64 fields");
         return false;
     }
+    self->n_fields = (int)n;
     for (int i = 0; i < self->n_fields; i++) {
         PyObject *item = PyTuple_GetItem(fields, i);
         Field *field = &self->fields[i];
@@ -1000,11 +1004,12 @@ static bool read_fields(Scanner *self, PyObject *fields) {
 }
 
 static bool read_outputs(Scanner *self, PyObject *outputs) {
-    self->n_outputs = (int)PyTuple_Size(outputs);
-    if (self->n_outputs < 1 || self->n_outputs > MAX_OUTPUTS) {
+    Py_ssize_t n = PyTuple_Size(outputs);
+    if (n < 1 || n > MAX_OUTPUTS) {
         PyErr_SetString(PyExc_ValueError, "expected between 1 and 64 outputs");
         return false;
     }
+    self->n_outputs = (int)n;
     for (int i = 0; i < self->n_outputs; i++) {
         PyObject *item = PyTuple_GetItem(outputs, i), *tags = PyTuple_GetItem(item, 2);
         Output *out = &self->outputs[i];

@@ -34,7 +34,9 @@ class Kind(IntEnum):
     READABLE = 10  #: UInt8, 1 where the request line has a method, a target and a protocol
     FANIN = 11  #: UInt64 with one bit set, by a hash of the text
     FANIN_FIRST = 12  #: the same of the text before the first comma; 0 where there is none
-    TAG = 13  #: UInt8, 1 + the number of the first pattern that the text begins with, else 0
+    TAG = (
+        13  #: UInt8, 1 + the number of the first pattern that the text begins with (whole if it ends with NUL), else 0
+    )
     OFFSET = 14
 
 

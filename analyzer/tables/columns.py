@@ -19,7 +19,7 @@ HEALTH_PROBES = (b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/", b"Load Bal
 #: expects none of them, as nginx escapes what it could not read (measured on nginx 1.22.1).
 REQUEST_SIGNALS = {
     "proxy_v1_to_plain_listener": (b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"),
-    "proxy_v2_to_plain_listener": (b"\\x00", b"\\u0000", b"\\x0D\\x0A\\x0D\\x0A\\x00\\x0D\\x0AQUIT"),
+    "proxy_v2_to_plain_listener": (b"\\x00\0", b"\\u0000\0", b"\\x0D\\x0A\\x0D\\x0A\\x00\\x0D\\x0AQUIT"),
     "tls_to_plain_listener": (b"\\x16\\x03", b"\\u0016\\u0003"),
 }
 _REQUEST_TAGS = [(name, pattern) for name, patterns in REQUEST_SIGNALS.items() for pattern in patterns]

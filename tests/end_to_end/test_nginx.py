@@ -225,7 +225,7 @@ CASES = [
 ]  # fmt: skip
 SIGNALS = {
     "proxy_v1_to_plain_listener": 2,
-    "proxy_v2_to_plain_listener": 2,  # NUL bytes look the same in the log
+    "proxy_v2_to_plain_listener": 1,
     "tls_to_plain_listener": 1,
 }
 

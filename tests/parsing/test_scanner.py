@@ -251,10 +251,11 @@ class ScannerContract:
 
     def test_a_blank_line_behind_another_end(self) -> None:
         """A carriage return before `start` belongs to nothing that is read."""
-        scan = self.kind(STATUS, outputs(STATUS, ["status"]))
-        scan.scan(b"200 a\r\n\r\n", 6, 7, 0)
+        line_format = compile_format("$http_user_agent")
+        scan = self.kind(line_format, outputs(line_format, ["user_agent"]))
+        scan.scan(b"a\r\nb\n", 2, 5, 0)
         rows, misfits, lines, _ = scan.take()
-        assert (rows.height, misfits["line"].to_list(), lines) == (0, [b"\n"], 1)
+        assert (rows["user_agent"].to_list(), misfits.height, lines) == (["", "b"], 0, 2)
 
     def test_pieces_of_a_long_line(self) -> None:
         """The beginning of a line that is too long counts as a line, later pieces do not; all bytes are kept."""
@@ -549,7 +550,7 @@ class TestNative(ScannerContract):
         with pytest.raises(TypeError, match="bytes"):
             scan.scan(bytearray(b"200 a\n"), 0, 6, 0)
 
-    @pytest.mark.parametrize("wanted", [[], [Output("x", Kind.TEXT, 2)]])
+    @pytest.mark.parametrize("wanted", [[], [Output("x", Kind.TEXT, 2)], [Output("x", Kind.TEXT, 0)] * 65])
     def test_outputs_that_cannot_be_served(self, wanted: list[Output]) -> None:
         """No output at all and one of a field that is not there are refused."""
         with pytest.raises(ValueError, match="output"):
