@@ -51,7 +51,7 @@ struct ArrowArrayStream {
 /* ---- a pool of large buffers ------------------------------------------------------------------------------------ */
 
 #define POOL_SLOTS 128
-#define POOL_BYTES ((size_t)48 << 20)
+#define POOL_BYTES ((size_t)128 << 20)
 
 typedef struct {
     uint8_t *data;
