@@ -810,7 +810,7 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
                 const uint8_t *pattern = out->tags[t].text;
                 size_t len = out->tags[t].len, size = (size_t)(span->end - span->start);
                 bool whole = len && pattern[len - 1] == 0;
-                if (empty ? len == 0
+                if (empty ? len == (size_t)whole
                           : len && *pattern == *span->start && (!whole || size == len - 1) &&
                                 starts_with(span->start, span->end, pattern, len - whole)) {
                     tag = (uint8_t)(t + 1);
