@@ -161,29 +161,6 @@ class RangeTable:
         return cls(pl.Series(bounds, dtype=pl.UInt128), pl.Series(answers, dtype=pl.UInt32))
 
     @classmethod
-    def from_sorted(cls, first: pl.Series, last: pl.Series, payload: pl.Series) -> RangeTable:
-        """Make a table of columns of ranges (UInt128) that are in order and do not overlap, half a million and more.
-
-        Raises
-        ------
-        ValueError
-            Where a range ends before it begins, or begins before the one above it has ended.
-        """
-        if not (first <= last).all() or not (first[1:] > last[:-1]).all():
-            raise ValueError("expected ranges in order that do not overlap")
-        ranges = pl.DataFrame({"start": first, "payload": payload.cast(pl.UInt32), "last": last})
-        after = (pl.col("last") + pl.lit(1, dtype=pl.UInt128)).alias("start")
-        following = pl.col("start").shift(-1)
-        gaps = (
-            ranges.with_columns(following=following)
-            .filter(pl.col("last") != pl.lit(_LAST, dtype=pl.UInt128))
-            .select(after, "following", payload=pl.lit(None, dtype=pl.UInt32))
-            .filter(pl.col("start").ne_missing(pl.col("following")))
-        )
-        changes = pl.concat([ranges.select("start", "payload"), gaps.select("start", "payload")]).sort("start")
-        return cls(changes["start"], changes["payload"])
-
-    @classmethod
     def overlay(cls, tables: Sequence[RangeTable]) -> RangeTable:
         """Make one table that answers as the first of `tables` that has an answer."""
         starts = pl.concat([table.starts for table in tables]).unique().sort()

@@ -1,4 +1,7 @@
-"""Which format a source has, told from its first bytes: the one that reads most of the lines there."""
+"""Which format some lines have: the one that reads most of them.
+
+A source is judged by its first bytes; one that begins with other lines, by the first of its blocks that a format reads.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
     from analyzer.parsing.log_format import LineFormat
 
-#: Bytes that are tried with every format; detection stays bounded however large a source is.
+#: Bytes at the beginning of a source that are tried with every format.
 HEAD = 64 << 10
 
 

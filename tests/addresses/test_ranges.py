@@ -139,28 +139,6 @@ def test_lookup_agrees_with_a_plain_search(ranges: list[tuple[int, int]], wanted
     assert found.to_list() == [None, *(smallest(entries, number) for number in wanted), None]
 
 
-@given(st.sets(NUMBERS, max_size=20), st.lists(NUMBERS))
-def test_sorted_columns_make_the_same_table(bounds: set[int], wanted: list[int]) -> None:
-    """A table of sorted columns answers as one built range by range, with gaps, neighbours and both ends of space."""
-    ordered = sorted(bounds)
-    pairs = list(zip(ordered[::2], ordered[1::2], strict=False))
-    pairs += [(last + 1, after - 1) for (_, last), (after, _) in zip(pairs[::3], pairs[1::3], strict=False)]
-    pairs = sorted(pair for pair in pairs if pair[0] <= pair[1])
-    payload = pl.Series(range(len(pairs)), dtype=pl.UInt32)
-    first, last = (numbers(*(pair[end] for pair in pairs)) for end in (0, 1))
-    table = RangeTable.from_sorted(first, last, payload)
-    built = RangeTable.build((first, last, at) for at, (first, last) in enumerate(pairs))
-    column = numbers(*wanted, *(bound for pair in pairs for bound in pair), None)
-    assert table.lookup(column).to_list() == built.lookup(column).to_list()
-
-
-@pytest.mark.parametrize(("first", "last"), [([5], [4]), ([1, 3], [3, 4]), ([3, 1], [4, 2])])
-def test_unsorted_columns_are_refused(first: list[int], last: list[int]) -> None:
-    """Ranges that overlap, run backwards or are out of order are no sorted table."""
-    with pytest.raises(ValueError, match="in order that do not overlap"):
-        RangeTable.from_sorted(numbers(*first), numbers(*last), pl.Series(range(len(first)), dtype=pl.UInt32))
-
-
 def test_overlay_takes_the_first_answer() -> None:
     """Where tables lie over one another the first that knows an address answers, however large its range."""
     over = RangeTable.build([(10, 90, 1)])
