@@ -20,110 +20,122 @@
 #define MAX_LIMITS 64
 #define FORGET_SLACK 60000 /* milliseconds that a line may come late without its key being forgotten too early */
 #define NEW_LOG 60000      /* milliseconds back in time that begin another log: nginx's clock never goes back */
-#define AHEAD 12           /* rows between asking for a key's memory and needing it */
+#define BATCH 32           /* rows whose memory is asked for before it is needed */
+#define LANES 8            /* limits that are replayed side by side: the compiler makes vectors of them */
+#define LONGEST (1 << 29)  /* milliseconds after which every limit must have forgotten, so that 32 bits hold all times */
 
 typedef struct {
-    int64_t rate;  /* thousandths of a request per second */
-    int64_t burst; /* thousandths of a request */
-} Limit;
+    double rate[LANES];   /* thousandths of a request per millisecond */
+    int32_t full[LANES];  /* milliseconds that drain whatever the limit can hold */
+    int32_t burst[LANES]; /* thousandths of a request */
+} Limits;
 
 typedef struct {
-    int64_t last;
-    int32_t excess;
-    uint32_t rejected;
-} State;
+    int32_t excess[LANES];
+    int32_t last[LANES]; /* milliseconds after the time of the key, mostly negative */
+    uint32_t rejected[LANES];
+} States;
 
-#define FREE INT64_MIN
-#define NO_STATES UINT32_MAX
+#define NO_BLOCK UINT32_MAX
 
 /* The requests of one moment wait until the next moment is seen, so that they can be spread over their second. Most
  * keys come and are forgotten without a burst: they never need states. */
 typedef struct {
     uint64_t high, low; /* the address */
-    int64_t time;       /* of the requests that wait; FREE where the slot is */
+    int64_t time;       /* of the requests that wait */
     uint32_t waiting;
-    uint32_t block; /* its states, or NO_STATES: then nothing came before what waits */
+    uint32_t block; /* its states, or NO_BLOCK: then nothing came before what waits */
 } Key;
 
-/* A block holds two states a limit: with all requests of a moment at once, and spread evenly over the second. */
+#define FREE UINT32_MAX
+#define SLOTS 4 /* for each key that there is room for: few keys meet in one */
+
+/* A block holds the states of a key: for each group of limits with all requests of a moment at once and, where times
+ * are whole seconds, spread evenly over the second. */
 typedef struct {
     PyObject_HEAD
-    int n_limits;
-    Limit limits[MAX_LIMITS];
-    int64_t drain;   /* milliseconds after which every limit has forgotten a key */
-    uint32_t unseen; /* so many requests at one moment pass every limit */
-    bool whole_seconds;
+    int n_limits, n_groups;
+    size_t per_group, per_block; /* states */
+    Limits limits[MAX_LIMITS / LANES];
+    int64_t drain;       /* milliseconds after which every limit has forgotten a key */
+    int64_t per_request; /* milliseconds in which every limit forgets one request */
+    int64_t late;        /* milliseconds by which a request of a moment may be younger than the moment */
+    uint32_t unseen;     /* so many requests at one moment pass every limit */
     uint64_t seed[2];
     int64_t newest; /* since there was last made room: where another log begins it goes back */
-    size_t used, size; /* of the hash table; size is a power of two */
+    size_t n_keys, room; /* room is a power of two */
     Key *keys;
-    State *states;
-    uint32_t n_blocks, room_blocks, free_block; /* free blocks are chained by the `rejected` of their first state */
-    uint64_t *found; /* rejections of keys that were forgotten: limit, high, low, fewest, most */
+    uint32_t *slots; /* the number of a key in the low bits, bits of its hash above them; or FREE */
+    States *states;
+    uint32_t n_blocks, room_blocks, free_block; /* free blocks are chained by the first `rejected` */
+    uint64_t *found; /* rejections of keys that were forgotten: limit, high, low, at once, spread */
     size_t n_found, room_found;
 } Simulator;
 
-static inline size_t slot_of(const Simulator *self, uint64_t high, uint64_t low, size_t size) {
-    return (size_t)hash_address(self->seed, high, low) & (size - 1);
+static inline States *states_of(const Simulator *self, const Key *key) {
+    return self->states + key->block * self->per_block;
 }
 
-static inline State *states_of(const Simulator *self, const Key *key) {
-    return self->states + (size_t)key->block * 2 * (size_t)self->n_limits;
-}
-
-/* One request at `now`; true where it is rejected. */
-static inline bool limit_req(const Limit *limit, State *state, int64_t now) {
-    int64_t ms = now > state->last ? now - state->last : 0;
-    int64_t excess = state->excess - limit->rate * ms / 1000 + 1000;
-    if (excess < 0) excess = 0;
-    if (excess > limit->burst) {
-        state->rejected++;
-        return true;
+/* A request at `now`. The time that went by drains rate * ms / 1000, rounded down: half a unit of the quotient is added
+ * before, because a product of doubles may come out a little below. */
+static inline void limit_req(const Limits *restrict limits, States *restrict states, int32_t now) {
+#pragma GCC unroll 1 /* unrolled it would not become vectors */
+    for (int i = 0; i < LANES; i++) {
+        int32_t ms = now > states->last[i] ? now - states->last[i] : 0;
+        int32_t span = ms < limits->full[i] ? ms : limits->full[i];
+        int32_t drained = (int32_t)(span * limits->rate[i] + 0.0005);
+        int32_t excess = states->excess[i] + 1000 - drained;
+        if (excess < 0) excess = 0;
+        bool passes = excess <= limits->burst[i];
+        states->excess[i] = passes ? excess : states->excess[i];
+        states->last[i] += passes ? ms : 0;
+        states->rejected[i] += !passes;
     }
-    state->excess = (int32_t)excess;
-    if (ms) state->last = now;
-    return false;
 }
 
-/* `count` requests at the same moment: the first sees the time that went by, the others only add up. */
-static inline void replay_at_once(const Limit *limit, State *state, int64_t now, uint32_t count) {
-    if (count == 0) return;
-    if (limit_req(limit, state, now)) {
-        state->rejected += count - 1;
-        return;
+/* `count` more requests at the moment of the last one: they only add up. Where that was rejected there is no room. */
+static inline void limit_more(const Limits *restrict limits, States *restrict states, uint32_t count) {
+    int32_t most = count < INT32_MAX ? (int32_t)count : INT32_MAX;
+#pragma GCC unroll 1
+    for (int i = 0; i < LANES; i++) {
+        int32_t room = (int32_t)((limits->burst[i] - states->excess[i]) * 0.001 + 0.0005);
+        int32_t pass = most < room ? most : room;
+        states->excess[i] += pass * 1000;
+        states->rejected[i] += count - (uint32_t)pass;
     }
-    uint32_t room = (uint32_t)((limit->burst - state->excess) / 1000), pass = count - 1 < room ? count - 1 : room;
-    state->excess += (int32_t)(pass * 1000);
-    state->rejected += count - 1 - pass;
 }
 
-/* A block of states for a key of which nothing is known but that a request passed at `last`. */
-static bool new_block(Simulator *self, Key *key, int64_t last) {
-    size_t per_key = 2 * (size_t)self->n_limits;
-    if (self->free_block != NO_STATES) {
+/* A block of states for a key of which nothing is known but that a request passes at its time. */
+static bool new_block(Simulator *self, Key *key) {
+    if (self->free_block != NO_BLOCK) {
         key->block = self->free_block;
-        self->free_block = states_of(self, key)->rejected;
+        self->free_block = states_of(self, key)->rejected[0];
     } else {
         if (self->n_blocks == self->room_blocks) {
             uint32_t room = self->room_blocks ? self->room_blocks * 2 : 256;
-            State *states = realloc(self->states, room * per_key * sizeof *states);
+            States *states = realloc(self->states, room * self->per_block * sizeof *states);
             if (states == NULL) return false;
             self->states = states;
             self->room_blocks = room;
         }
         key->block = self->n_blocks++;
     }
-    State *states = states_of(self, key);
-    for (size_t i = 0; i < per_key; i++) states[i] = (State){.last = last};
+    memset(states_of(self, key), 0, self->per_block * sizeof(States));
     return true;
 }
 
+static void release_block(Simulator *self, Key *key) {
+    states_of(self, key)->rejected[0] = self->free_block;
+    self->free_block = key->block;
+    key->block = NO_BLOCK;
+}
+
 static bool note_rejections(Simulator *self, const Key *key) {
-    State *states = states_of(self, key);
+    const States *states = states_of(self, key);
     for (int i = 0; i < self->n_limits; i++) {
-        uint32_t most = states[2 * i].rejected, fewest = self->whole_seconds ? states[2 * i + 1].rejected : most;
-        states[2 * i].rejected = states[2 * i + 1].rejected = 0;
-        if (most == 0 && fewest == 0) continue;
+        const States *group = states + (size_t)(i / LANES) * self->per_group;
+        uint32_t at_once = group->rejected[i % LANES], spread = group[self->per_group - 1].rejected[i % LANES];
+        if (at_once == 0 && spread == 0) continue;
         if (self->n_found == self->room_found) {
             size_t room = self->room_found ? self->room_found * 2 : 256;
             uint64_t *found = realloc(self->found, room * 5 * sizeof *found);
@@ -135,31 +147,56 @@ static bool note_rejections(Simulator *self, const Key *key) {
         row[0] = (uint64_t)i;
         row[1] = key->high;
         row[2] = key->low;
-        row[3] = fewest < most ? fewest : most;
-        row[4] = fewest < most ? most : fewest;
+        row[3] = at_once;
+        row[4] = spread;
     }
     return true;
 }
 
 /* Replay what waits. Afterwards the key has states. */
 static bool replay(Simulator *self, Key *key) {
-    int64_t now = key->time;
     uint32_t count = key->waiting, first = 0;
-    key->waiting = 0;
-    if (count == 0) return true;
-    if (key->block == NO_STATES) {
-        if (!new_block(self, key, now)) return false;
+    if (key->block == NO_BLOCK) {
+        if (!new_block(self, key)) return false;
         first = 1; /* of a key that is not known the first request is let pass and adds nothing */
-        if (count == 1) return true;
     }
-    State *states = states_of(self, key);
-    for (int i = 0; i < self->n_limits; i++) {
-        const Limit *limit = &self->limits[i];
-        replay_at_once(limit, &states[2 * i], now, count - first);
-        if (!self->whole_seconds) continue;
-        for (uint32_t n = first; n < count; n++)
-            limit_req(limit, &states[2 * i + 1], now + (int64_t)n * 1000 / count);
+    States *states = states_of(self, key);
+    for (int group = 0; group < self->n_groups; group++, states += self->per_group) {
+        const Limits *limits = &self->limits[group];
+        if (!first) limit_req(limits, &states[0], 0);
+        if (count > 1) limit_more(limits, &states[0], count - 1);
+        if (self->per_group == 1) continue;
+        uint32_t whole = 1000 / count, rest = 1000 % count, over = 0;
+        int32_t moment = 0; /* that of request n is n * 1000 / count */
+        for (uint32_t n = 0; n < count; n++) {
+            if (n >= first) limit_req(limits, &states[1], moment);
+            moment += (int32_t)whole;
+            over += rest;
+            if (over >= count) {
+                over -= count;
+                moment++;
+            }
+        }
     }
+    return true;
+}
+
+/* The key's time advances by so much. */
+static inline void shift(const Simulator *self, const Key *key, int64_t by) {
+    States *states = states_of(self, key);
+    for (size_t n = 0; n < self->per_block; n++) {
+        for (int i = 0; i < LANES; i++) {
+            int32_t last = states[n].last[i] - (int32_t)by;
+            states[n].last[i] = last < -LONGEST ? -LONGEST : last;
+        }
+    }
+}
+
+/* Let a key go that every limit has forgotten, keeping its rejections. */
+static inline bool forget(Simulator *self, Key *key) {
+    if (key->block == NO_BLOCK && key->waiting <= self->unseen) return true;
+    if (!replay(self, key) || !note_rejections(self, key)) return false;
+    release_block(self, key);
     return true;
 }
 
@@ -169,66 +206,84 @@ static inline bool is_forgotten(const Simulator *self, const Key *key) {
     return age >= self->drain + FORGET_SLACK || age < -NEW_LOG;
 }
 
-/* Let a key go that every limit has forgotten, keeping its rejections. */
-static inline bool forget(Simulator *self, Key *key) {
-    if (key->block == NO_STATES && key->waiting <= self->unseen) return true;
-    if (!replay(self, key) || !note_rejections(self, key)) return false;
-    states_of(self, key)->rejected = self->free_block;
-    self->free_block = key->block;
-    key->block = NO_STATES;
+static inline size_t slot_of(const Simulator *self, uint64_t hash) {
+    return (size_t)hash & (self->room * SLOTS - 1);
+}
+
+/* What stands in a slot above the number of its key. */
+static inline uint32_t mark_of(const Simulator *self, uint64_t hash) {
+    return (uint32_t)(hash >> 32) & ~(uint32_t)(self->room - 1);
+}
+
+/* Drop the keys that are forgotten; double the room where that leaves it more than half full. */
+static bool make_room(Simulator *self) {
+    size_t kept = 0;
+    for (size_t i = 0; i < self->n_keys; i++) {
+        Key *key = &self->keys[i];
+        if (!is_forgotten(self, key))
+            self->keys[kept++] = *key;
+        else if (!forget(self, key))
+            return false;
+    }
+    self->n_keys = kept;
+    self->newest = INT64_MIN / 2;
+    size_t room = self->room ? self->room : 512;
+    while (kept * 2 > room) room *= 2;
+    if (room != self->room) {
+        Key *keys = room < FREE ? aligned_alloc(64, room * sizeof *keys) : NULL; /* no key lies in two cache lines */
+        uint32_t *slots = malloc(room * SLOTS * sizeof *slots);
+        if (keys == NULL || slots == NULL) {
+            free(keys);
+            free(slots);
+            return false;
+        }
+        if (kept) memcpy(keys, self->keys, kept * sizeof *keys);
+        free(self->keys);
+        free(self->slots);
+        self->keys = keys;
+        self->slots = slots;
+        self->room = room;
+    }
+    memset(self->slots, 0xFF, room * SLOTS * sizeof *self->slots);
+    for (size_t i = 0; i < kept; i++) {
+        uint64_t hash = hash_address(self->seed, self->keys[i].high, self->keys[i].low);
+        size_t slot = slot_of(self, hash);
+        while (self->slots[slot] != FREE) slot = (slot + 1) & (room * SLOTS - 1);
+        self->slots[slot] = mark_of(self, hash) | (uint32_t)i;
+    }
     return true;
 }
 
-/* Drop the keys that are forgotten; double the table where that leaves it more than a quarter full. */
-static bool make_room(Simulator *self) {
-    size_t old_size = self->size, kept = 0;
-    for (size_t i = 0; i < old_size; i++) kept += self->keys[i].time != FREE && !is_forgotten(self, &self->keys[i]);
-    size_t size = old_size ? old_size : 1024;
-    while (kept * 4 > size) size *= 2;
-    Key *keys = malloc(size * sizeof *keys);
-    if (keys == NULL) return false;
-    for (size_t i = 0; i < size; i++) keys[i].time = FREE;
-    bool done = true;
-    for (size_t i = 0; i < old_size && done; i++) {
-        Key *key = &self->keys[i];
-        if (key->time == FREE) continue;
-        if (is_forgotten(self, key)) {
-            done = forget(self, key);
-            continue;
-        }
-        size_t slot = slot_of(self, key->high, key->low, size);
-        while (keys[slot].time != FREE) slot = (slot + 1) & (size - 1);
-        keys[slot] = *key;
-    }
-    free(self->keys);
-    self->keys = keys;
-    self->size = size;
-    self->used = kept;
-    self->newest = INT64_MIN / 2;
-    return done;
-}
-
-static inline bool arrive(Simulator *self, uint64_t high, uint64_t low, int64_t time) {
-    if (self->used * 2 >= self->size && !make_room(self)) return false;
+static inline bool arrive(Simulator *self, uint64_t hash, uint64_t high, uint64_t low, int64_t time) {
     if (time > self->newest) self->newest = time;
-    size_t slot = slot_of(self, high, low, self->size);
-    Key *key = &self->keys[slot];
-    while (key->time != FREE && (key->high != high || key->low != low)) {
-        slot = (slot + 1) & (self->size - 1);
-        key = &self->keys[slot];
+    uint32_t numbers = (uint32_t)(self->room - 1), mark = mark_of(self, hash), found;
+    size_t slot = slot_of(self, hash);
+    Key *key;
+    for (;; slot = (slot + 1) & (self->room * SLOTS - 1)) {
+        found = self->slots[slot];
+        if (found == FREE) {
+            self->slots[slot] = mark | (uint32_t)self->n_keys;
+            self->keys[self->n_keys++] =
+                (Key){.high = high, .low = low, .time = time, .waiting = 1, .block = NO_BLOCK};
+            return true;
+        }
+        key = &self->keys[found & numbers];
+        if ((found & ~numbers) == mark && key->high == high && key->low == low) break;
     }
-    if (key->time == FREE) {
-        *key = (Key){.high = high, .low = low, .time = time, .waiting = 1, .block = NO_STATES};
-        self->used++;
-        return true;
-    }
-    if (time <= key->time && key->time - time <= NEW_LOG) { /* to nginx no time went by, even if the log has the lines in another order */
+    int64_t passed = time - key->time;
+    if (passed <= 0 && passed >= -NEW_LOG) { /* to nginx no time went by, even if the log has the lines in another order */
         key->waiting++;
         return true;
     }
-    /* Spread over its second, the last request may be 999 ms younger than the key. */
-    bool drained = time < key->time || time - key->time >= self->drain + 1000;
-    bool done = drained ? forget(self, key) : replay(self, key);
+    bool few = key->block == NO_BLOCK && key->waiting <= self->unseen, done = true;
+    if (few && passed >= key->waiting * self->per_request + self->late) {
+        /* drained: the key is as if it had never come */
+    } else if (passed < 0 || passed >= self->drain + self->late) {
+        done = forget(self, key);
+    } else {
+        done = replay(self, key);
+        if (done) shift(self, key, passed);
+    }
     key->time = time;
     key->waiting = 1;
     return done;
@@ -251,11 +306,14 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     Simulator *self = (Simulator *)alloc(type, 0);
     if (self == NULL) return NULL;
     self->n_limits = (int)n;
-    self->whole_seconds = whole_seconds;
+    self->n_groups = (self->n_limits + LANES - 1) / LANES;
+    self->per_group = whole_seconds ? 2 : 1;
+    self->per_block = self->per_group * (size_t)self->n_groups;
+    self->late = whole_seconds ? 999 : 0;
     self->seed[0] = seed[0];
     self->seed[1] = seed[1];
     self->newest = INT64_MIN / 2;
-    self->free_block = NO_STATES;
+    self->free_block = NO_BLOCK;
     self->unseen = UINT32_MAX;
     for (Py_ssize_t i = 0; i < n; i++) {
         long rate, burst;
@@ -265,9 +323,18 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
             Py_DECREF(self);
             return NULL;
         }
-        self->limits[i] = (Limit){.rate = rate, .burst = (int64_t)burst * 1000};
-        int64_t drain = (self->limits[i].burst + 1000) * 1000 / rate + 1;
-        if (drain > self->drain) self->drain = drain;
+        int64_t full = ((int64_t)burst + 1) * 1000000 / rate + 1, per_request = (999999 + rate) / rate;
+        if (full > LONGEST) {
+            PyErr_SetString(PyExc_ValueError, "expected a limit that forgets within six days");
+            Py_DECREF(self);
+            return NULL;
+        }
+        Limits *limits = &self->limits[i / LANES];
+        limits->rate[i % LANES] = (double)rate / 1000;
+        limits->full[i % LANES] = (int32_t)full;
+        limits->burst[i % LANES] = (int32_t)burst * 1000;
+        if (full > self->drain) self->drain = full;
+        if (per_request > self->per_request) self->per_request = per_request;
         if (self->unseen > (uint32_t)burst + 1) self->unseen = (uint32_t)burst + 1;
     }
     return (PyObject *)self;
@@ -276,6 +343,7 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 static void simulator_dealloc(PyObject *object) {
     Simulator *self = (Simulator *)object;
     free(self->keys);
+    free(self->slots);
     free(self->states);
     free(self->found);
     PyTypeObject *type = Py_TYPE(object);
@@ -291,16 +359,23 @@ PyDoc_STRVAR(add_doc, "add(stream)\n--\n\n"
 static bool add_chunk(void *object, const struct ArrowArray *chunk) {
     Simulator *self = object;
     const uint8_t *address = values_of(chunk, 0, 16), *time = values_of(chunk, 1, 8);
-    for (int64_t i = 0; i < chunk->length; i++) {
-        uint64_t words[2]; /* little-endian: the low half first */
-        int64_t moment;
-        if (i + AHEAD < chunk->length && self->size) {
-            memcpy(words, address + 16 * (i + AHEAD), 16);
-            __builtin_prefetch(&self->keys[slot_of(self, words[1], words[0], self->size)]);
+    for (int64_t begin = 0; begin < chunk->length; begin += BATCH) {
+        int n = chunk->length - begin < BATCH ? (int)(chunk->length - begin) : BATCH;
+        if (self->n_keys + BATCH >= self->room && !make_room(self)) return false; /* the last number could look FREE */
+        uint64_t hashes[BATCH], words[2]; /* little-endian: the low half first */
+        for (int i = 0; i < n; i++) {
+            memcpy(words, address + 16 * (begin + i), 16);
+            hashes[i] = hash_address(self->seed, words[1], words[0]);
+            __builtin_prefetch(&self->slots[slot_of(self, hashes[i])]);
         }
-        memcpy(words, address + 16 * i, 16);
-        memcpy(&moment, time + 8 * i, 8);
-        if (!arrive(self, words[1], words[0], moment)) return false;
+        for (int i = 0; i < n; i++)
+            __builtin_prefetch(&self->keys[self->slots[slot_of(self, hashes[i])] & (self->room - 1)]);
+        for (int i = 0; i < n; i++) {
+            int64_t moment;
+            memcpy(words, address + 16 * (begin + i), 16);
+            memcpy(&moment, time + 8 * (begin + i), 8);
+            if (!arrive(self, hashes[i], words[1], words[0], moment)) return false;
+        }
     }
     return true;
 }
@@ -312,15 +387,17 @@ static PyObject *simulator_add(PyObject *self, PyObject *capsule) {
 
 PyDoc_STRVAR(finish_doc, "finish()\n--\n\n"
                          "Replay what waits and return all rejections as UInt64 rows in native order, several for an\n"
-                         "address possible: limit, high and low half of the address, fewest, most.");
+                         "address possible: limit, high and low half of the address, rejected with all requests of a\n"
+                         "moment at once, and spread. The simulator is as new.");
 
 static PyObject *simulator_finish(PyObject *object, PyObject *unused) {
     Simulator *self = (Simulator *)object;
     (void)unused;
-    for (size_t i = 0; i < self->size; i++) {
-        if (self->keys[i].time != FREE && (!replay(self, &self->keys[i]) || !note_rejections(self, &self->keys[i])))
-            return PyErr_NoMemory();
-    }
+    for (size_t i = 0; i < self->n_keys; i++)
+        if (!forget(self, &self->keys[i])) return PyErr_NoMemory();
+    self->n_keys = 0;
+    self->newest = INT64_MIN / 2;
+    if (self->room) memset(self->slots, 0xFF, self->room * SLOTS * sizeof *self->slots);
     PyObject *rows = PyBytes_FromStringAndSize((const char *)self->found, (Py_ssize_t)(self->n_found * 40));
     self->n_found = 0;
     return rows;

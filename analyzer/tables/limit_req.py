@@ -12,8 +12,7 @@ of a second at its beginning (most rejections) and evenly spread over it (fewest
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import polars as pl
 
@@ -42,8 +41,7 @@ REJECTIONS: dict[str, pl.DataType] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """A limit to try: `rps` requests per second and address, `burst` more at once."""
 
     rps: int
@@ -98,28 +96,28 @@ class NativeSimulator:
         """The log is over: all rejections."""
         rows = array("Q")
         rows.frombytes(self._simulator.finish())
-        names = ("limit", "high", "low", "rejected_low", "rejected_high")
+        names = ("limit", "high", "low", "at_once", "spread")
         found = pl.DataFrame({name: pl.Series(rows[at::5], dtype=pl.UInt64) for at, name in enumerate(names)})
         high, low = pl.col("high").cast(pl.UInt128), pl.col("low").cast(pl.UInt128)
-        return _summed(
-            found.select("limit", "rejected_low", "rejected_high", address=high * pl.lit(2**64, pl.UInt128) + low)
-        )
+        return _bounds(found.select("limit", "at_once", "spread", address=high * pl.lit(2**64, pl.UInt128) + low))
 
 
-@dataclass(slots=True)
 class _State:
-    excess: int = 0
-    last: int = 0
-    rejected: int = 0
+    __slots__ = ("excess", "last", "rejected")
+
+    def __init__(self) -> None:
+        self.excess = self.last = self.rejected = 0
 
 
-@dataclass(slots=True)
 class _Key:
-    time: int
-    waiting: int = 1
-    fresh: bool = True
-    #: for each limit one state with all requests of a moment at once, and one with them spread over the second
-    states: list[tuple[_State, _State]] = field(default_factory=list)
+    __slots__ = ("fresh", "states", "time", "waiting")
+
+    def __init__(self, time: int, limits: int) -> None:
+        self.time = time
+        self.waiting = 1
+        self.fresh = True
+        #: for each limit one state with all requests of a moment at once, and one with them spread over the second
+        self.states = [(_State(), _State()) for _ in range(limits)]
 
 
 class PortableSimulator:
@@ -136,7 +134,7 @@ class PortableSimulator:
         for address, time in zip(requests["address"].to_list(), times.to_list(), strict=True):
             key = self._keys.get(address)
             if key is None:
-                self._keys[address] = _Key(time, states=[(_State(), _State()) for _ in self._grid])
+                self._keys[address] = _Key(time, len(self._grid))
             elif (
                 key.time - _NEW_LOG <= time <= key.time
             ):  # to nginx no time went by, even if the log has the lines in another order
@@ -152,11 +150,12 @@ class PortableSimulator:
         for address, key in self._keys.items():
             self._replay(key)
             for limit, (at_once, spread) in enumerate(key.states):
-                most, fewest = at_once.rejected, spread.rejected if self._whole_seconds else at_once.rejected
-                if most or fewest:
-                    found.append((limit, address, min(most, fewest), max(most, fewest)))
+                counts = at_once.rejected, spread.rejected if self._whole_seconds else at_once.rejected
+                if any(counts):
+                    found.append((limit, address, *counts))
         self._keys = {}
-        return _summed(pl.DataFrame(found, schema=REJECTIONS, orient="row"))
+        schema = {"limit": pl.UInt16, "address": pl.UInt128, "at_once": pl.UInt64, "spread": pl.UInt64}
+        return _bounds(pl.DataFrame(found, schema=schema, orient="row"))
 
     def _replay(self, key: _Key) -> None:
         for (rate, burst), (at_once, spread) in zip(self._grid, key.states, strict=True):
@@ -181,9 +180,10 @@ def _limit_req(rate: int, burst: int, state: _State, now: int) -> None:
     state.last = max(state.last, now)
 
 
-def _summed(rejections: pl.DataFrame) -> pl.DataFrame:
-    return (
-        rejections.select(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.items())
-        .group_by("limit", "address")
-        .agg(pl.col("rejected_low", "rejected_high").sum())
+def _bounds(found: pl.DataFrame) -> pl.DataFrame:
+    """Add up what was found of each address. Only then: at once may reject more at one time, spread at another."""
+    counts = found.group_by("limit", "address").agg(pl.col("at_once", "spread").sum())
+    bounds = counts.with_columns(
+        rejected_low=pl.min_horizontal("at_once", "spread"), rejected_high=pl.max_horizontal("at_once", "spread")
     )
+    return bounds.select(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.items())

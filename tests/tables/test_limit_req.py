@@ -28,6 +28,10 @@ class Raw(NamedTuple):
     rate: int
     burst: int
 
+    def drains(self, held: int) -> int:
+        """Milliseconds in which so many requests are forgotten, rounded down."""
+        return held * 1_000_000 // self.rate
+
 
 RPS5 = Raw(5000, 25)
 RPM10 = Raw(166, 50)
@@ -147,11 +151,25 @@ class SimulatorContract:
         assert replay(self.kind, [RPS5], burst, others, later) == {(0, 1): (28, 28)}
         assert replay(self.kind, [RPS5], burst + others + [(9, NOON + HOUR)]) == {(0, 1): (14, 14)}
 
+    def test_bounds_hold_over_silences(self) -> None:
+        """What a silence parts is added up before the bounds are taken: each of them is one way to spread it all."""
+        first = [NOON + 375, *[NOON + 1376] * 3]
+        second = [NOON + HOUR + time for time in (0, 0, 0, 1002)]
+        requests = [(1, time) for time in first + second]
+        assert replay(self.kind, [Raw(999, 2)], requests, whole_seconds=True) == {(0, 1): (1, 1)}
+
     def test_nothing_at_all(self) -> None:
         """No requests make an empty table with its dtypes."""
         simulator = self.kind(limit_grid(), whole_seconds=True)
         simulator.add(frame([]))
         assert simulator.finish().schema == pl.Schema(limit_req.REJECTIONS)
+
+    def test_used_again(self) -> None:
+        """A simulator that has finished begins anew, as if it were another."""
+        simulator = self.kind([RPS5], whole_seconds=False)  # type: ignore[list-item]
+        for _ in range(2):
+            simulator.add(frame([(1, NOON)] * 40))
+            assert simulator.finish().rows() == [(0, 1, 14, 14)]
 
     def test_frames_of_several_chunks(self) -> None:
         """A frame that is put together of others, or cut out of one, is read in full and in order."""
@@ -190,6 +208,11 @@ class TestNative(SimulatorContract):
         with pytest.raises(ValueError, match="expected a rate"):
             limit_req._NATIVE.Simulator((limit,), True, (1, 2))  # noqa: FBT003
 
+    def test_a_limit_that_never_forgets(self) -> None:
+        """A limit that remembers for weeks is refused: its times would not fit."""
+        with pytest.raises(ValueError, match="expected a limit that forgets"):
+            limit_req._NATIVE.Simulator(((1, 1000),), True, (1, 2))  # noqa: FBT003
+
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[Requests]:
@@ -217,6 +240,53 @@ def test_both_agree(batches: list[Requests], whole_seconds: bool, limits: list[R
     native_or_skip(limit_req._NATIVE)
     expected = replay(PortableSimulator, limits, *batches, whole_seconds=whole_seconds)
     assert replay(NativeSimulator, limits, *batches, whole_seconds=whole_seconds) == expected
+
+
+@st.composite
+def hostile(draw: st.DrawFn) -> tuple[list[Raw], Requests]:
+    """Limits of all kinds, and requests of an address or two at the very moments at which a limit has drained."""
+    rates = st.sampled_from([1, 7, 166, 999, 1000, 1001, 5000, 12_345, 999_999_937, 10**9])
+    bursts = st.sampled_from([0, 1, 2, 5, 50, 500])
+    limits = draw(st.lists(st.builds(Raw, rates, bursts), min_size=1, max_size=19))
+    drained = [limit.drains(held) for limit in limits for held in (1, 2, limit.burst, limit.burst + 1)]
+    steps = st.one_of(
+        st.sampled_from([0, 1, 1000, 1000, -1, -25_000, -60_000, -60_001, 60_000]),
+        st.builds(sum, st.tuples(st.sampled_from(drained), st.sampled_from([-2, -1, 0, 1, 998, 999, 1000, 1001]))),
+    )
+    unit = draw(st.sampled_from([1, 1, 333, 1000, 1000]))
+    requests, now = [], NOON
+    for step, address, count in draw(
+        st.lists(st.tuples(steps, st.sampled_from([1, 1, 1 << 100]), st.sampled_from([1, 1, 1, 2, 3, 7, 26, 1500])))
+    ):
+        now += step
+        requests += [(address, now // unit * unit)] * count
+    return limits, requests
+
+
+@settings(max_examples=300, deadline=None)
+@given(hostile(), st.booleans())
+def test_both_agree_on_hostile_times(made: tuple[list[Raw], Requests], whole_seconds: bool) -> None:  # noqa: FBT001
+    """Native and portable agree to the millisecond at which a limit has forgotten, for more limits than a vector."""
+    native_or_skip(limit_req._NATIVE)
+    limits, requests = made
+    expected = replay(PortableSimulator, limits, requests, whole_seconds=whole_seconds)
+    assert replay(NativeSimulator, limits, requests, whole_seconds=whole_seconds) == expected
+
+
+@pytest.mark.parametrize("rate", [7, 145, 166, 288, 999, 4640, 5000])
+@pytest.mark.parametrize("burst", [0, 1, 40])
+def test_both_agree_at_the_millisecond(rate: int, burst: int) -> None:
+    """Native and portable round what has drained alike, where it is just as much as so many requests."""
+    native_or_skip(limit_req._NATIVE)
+    limit, requests = Raw(rate, burst), []
+    for held in range(1, burst + 2):
+        for off in (-1, 0, 1):
+            for first in (held, burst + 1):
+                then = NOON + limit.drains(held) + off
+                address = len(requests)
+                requests += [(address, time) for time in [NOON] * first + [then] * (burst + 1)]
+    expected = replay(PortableSimulator, [limit], requests)
+    assert replay(NativeSimulator, [limit], requests) == expected
 
 
 def test_both_agree_on_many_addresses() -> None:
