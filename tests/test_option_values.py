@@ -1,0 +1,56 @@
+"""Options are read without Typer's validators where nothing needs to be checked, and mean the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from typer.exceptions import TyperException
+
+from analyzer import cli, pipeline
+from analyzer.errors import UsageError
+
+VALUES = {
+    "--format": ["json", "JSON", "xml", ""],
+    "--by": ["pod", "POD"],
+    "--top": ["0", "-1", "007", " 5 ", "5.0", "1_000", "x", "", "٣", "9" * 5000],
+    "--workers": ["2", "0"],
+    "--fail-under": ["50", "101", "nan", "x"],
+    "--limit-rps": ["3", "x"],
+    "--node": ["10.0.0.0/8", ""],
+    "--output": ["x.json", "/nonexistent/x", ""],
+    "--geoip": ["a.mmdb"],
+    "--quiet=1": [""],
+}
+
+
+def outcome(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What `analyze` is called with, or the error."""
+    seen: dict[str, Any] = {}
+
+    def analyze(source: list[str], **options: Any) -> None:
+        del options["progress"]
+        seen.update(options, source=source)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr(pipeline, "analyze", analyze)
+    try:
+        cli.app(arguments, standalone_mode=False)
+    except UsageError:
+        return seen
+    except TyperException as error:
+        return type(error), error.format_message()
+    return None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["analyze"], ["analyze", "a", "b"], ["analyze", "a", "--node", "1.2.3.4", "--node", "::1"]]
+    + [["analyze", "a", option, value] for option, values in VALUES.items() for value in values],
+)
+def test_plain_values_mean_the_same(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is read plainly is the one that Typer reads, and what Typer refuses is refused in its words."""
+    plain = outcome(arguments, monkeypatch)
+    monkeypatch.setattr(cli, "_read_plainly", lambda options: options)
+    assert plain == outcome(arguments, monkeypatch)
+    assert plain is not None
