@@ -1,6 +1,7 @@
 """Build the parts in C, which are optional, and place ``rules/`` inside the package; the rest is in pyproject.toml."""
 
 import os
+from glob import glob
 
 from setuptools import Extension, find_packages, setup
 
@@ -14,7 +15,7 @@ setup(
         Extension(
             name,
             sources=[source],
-            depends=["analyzer/arrow.h", "analyzer/tables/address_hash.h"],
+            depends=glob("analyzer/**/*.h", recursive=True),
             py_limited_api=True,
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-O3", "-fvisibility=hidden"],

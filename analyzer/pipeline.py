@@ -12,8 +12,9 @@ from analyzer._version import __version__
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.cluster import Cluster
 from analyzer.errors import UsageError
-from analyzer.parsing.formats import choose_format, load_formats
-from analyzer.parsing.other import OtherLines
+from analyzer.parsing.detect import to_choose_from
+from analyzer.parsing.envelopes import load_envelopes
+from analyzer.parsing.formats import load_formats
 from analyzer.readings.geo import geo
 from analyzer.readings.preservation import preservation
 from analyzer.readings.rate_limit import rate_limit
@@ -111,12 +112,9 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         extra_rules=more_rules,
     )
     database = _open_geo([Path(file) for file in geoip])
-    known = load_formats(more_rules)
-    chosen = choose_format(log_format, known) if log_format is not None else None
     run = Run(
-        [Log(number, found, OtherLines()) for number, found in enumerate(find(names))],
-        [chosen] if chosen else [format_.line_format for format_ in known],
-        forced=chosen is not None,
+        [Log(number, found) for number, found in enumerate(find(names))],
+        to_choose_from(load_formats(more_rules), load_envelopes(more_rules), log_format),
         fold=Fold(classifier, grid),
         span=_span(since, until),
         progress=progress,
@@ -133,7 +131,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
             run.origins(tables, known_cluster),
             labelled,
             by=by,
-            names=[log.source.uri for log in run.logs],
+            names=[stream.log.source.uri for stream in run.streams],
             cluster=known_cluster,
         ),
         geo=geo(labelled, database, top=top),

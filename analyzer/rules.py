@@ -1,4 +1,4 @@
-"""Where rule files lie and how one is read: ``formats/*.toml``, ``networks/*.toml`` and whatever ``--rules`` adds.
+"""Where rule files lie and how one is read: those of the folders in `FOLDERS` and whatever ``--rules`` adds.
 
 What a file of each folder means is known to the room that uses it; this module only finds files and parses TOML.
 """
@@ -14,7 +14,10 @@ from analyzer.errors import RuleError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FOLDERS = ("formats", "networks", "findings")
+FOLDERS = ("formats", "envelopes", "networks", "findings")
+
+#: Samples stand at the end of a rule file. A run needs none of them, and parsing them would double its start-up.
+_SAMPLES = "\n[[sample]]"
 
 
 def rules_dir() -> Path:
@@ -29,7 +32,7 @@ def rules_dir() -> Path:
     raise RuleError(f"{package}: expected the shipped rules in _rules or ../rules, got neither", "reinstall logscan")
 
 
-def rule_files(kind: Literal["formats", "networks"], extra: Sequence[Path] = ()) -> list[Path]:
+def rule_files(kind: Literal["formats", "envelopes", "networks"], extra: Sequence[Path] = ()) -> list[Path]:
     """Return the rule files of one kind: the shipped ones, then those of each folder in `extra`, each by name.
 
     Raises
@@ -44,11 +47,37 @@ def rule_files(kind: Literal["formats", "networks"], extra: Sequence[Path] = ())
     return [file for folder in (rules_dir(), *extra) for file in sorted((folder / kind).glob("*.toml"))]
 
 
+def load_rule(path: Path, required: Sequence[str]) -> dict[str, Any]:
+    """Read a rule file up to its samples.
+
+    Raises
+    ------
+    RuleError
+        Where the file is not TOML, or one of the keys `required` is no string.
+    """
+    rule = _parse(path, _text(path).partition(_SAMPLES)[0])
+    for key in required:
+        if not isinstance(rule.get(key), str):
+            raise RuleError(f"{path}: expected a string under `{key}`, got {rule.get(key)!r}")
+    return rule
+
+
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; `RuleError` names the file and what is wrong with it."""
+    return _parse(path, _text(path))
+
+
+def _text(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise RuleError(f"{path}: expected a readable rule file, got: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{path}: expected TOML in UTF-8, got: {error}") from error
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise RuleError(f"{path}: expected TOML in UTF-8, got: {error}") from error

@@ -6,21 +6,23 @@ Order matters, because a rate limit and an error record over several lines depen
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from analyzer.errors import SourceError, UsageError
-from analyzer.parsing.detect import detect, detect_head
-from analyzer.parsing.log_format import REASONS, LineFormat
-from analyzer.parsing.other import OtherLines, split_lead
-from analyzer.parsing.scanner import new_scanner
+from analyzer.parsing.batches import Batch, batches
+from analyzer.parsing.detect import Shape, by_detail, detect, detect_head
+from analyzer.parsing.layers import is_open, name_of
+from analyzer.parsing.origin import Origin
+from analyzer.parsing.other import OtherLines
 from analyzer.rejects import Rejects
 from analyzer.report.model import Input, RejectedSample, SourceRow
+from analyzer.scan import SAMPLE_BYTES, SAMPLES, PieceScan, Scanned, rejected
 from analyzer.sources import Piece, Reader, Source, open_source
-from analyzer.tables.columns import has_exact_times, narrow_outputs
+from analyzer.tables.columns import has_exact_times
 from analyzer.threads import ordered_map
 
 if TYPE_CHECKING:
@@ -29,17 +31,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from analyzer.addresses.cluster import Cluster
-    from analyzer.parsing.scanner import Scanner
+    from analyzer.parsing.detect import Known
+    from analyzer.parsing.formats import Layout
     from analyzer.tables import Fold, Tables
 
-#: Rejected lines that the report shows, and how much of each.
-_SAMPLES = 20
-_SAMPLE_BYTES = 500
-
-#: Lines that fit no format are sorted when so many have come together.
-_MISFITS = 100_000
-
-_CONTINUED = REASONS.index("continued")
+#: Blocks of a source that are tried with every format where its first bytes have none.
+_TRIED_BLOCKS = 8
 
 
 @dataclass
@@ -48,63 +45,57 @@ class Log:
 
     number: int
     source: Source
-    other: OtherLines
+    other: OtherLines = field(default_factory=OtherLines)
     reader: Reader | None = None
-    line_format: LineFormat | None = None
+    shape: Shape = field(default_factory=Shape)
     lines: int = 0
     parsed: int = 0
     rejected: int = 0
     error: str | None = None
+    formats: dict[str, int] = field(default_factory=dict)
+    streams: dict[tuple[Origin, str], int] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Origin:
+        """What the path of the source says."""
+        return Origin(None, self.source.pod, self.source.namespace, self.source.container)
 
 
 class Work(NamedTuple):
     """A piece to scan, or None where the log is over."""
 
     log: Log
-    piece: Piece | None
-    line_format: LineFormat | None
+    piece: Piece | Batch | None
+    shape: Shape
 
 
-class Rejected(NamedTuple):
-    """Rejected lines: how many, the first of them, and all of them as they came where they are wanted."""
+class Stream(NamedTuple):
+    """Requests that one process handled, in order: those of one format and one origin within a log."""
 
-    number: int
-    first: list[dict[str, Any]]
-    lines: bytes
-
-
-@dataclass
-class Scanned:
-    """What a piece held.
-
-    `lead` are the misfits at its beginning, which the piece before may explain; the others are sorted already.
-    """
-
-    rows: pl.DataFrame
-    parsed: int
-    lines: int
-    size: int
-    lead: pl.DataFrame | None
-    rejected: list[Rejected]
-    other: OtherLines | None
-    error: str | None
+    log: Log
+    origin: Origin
 
 
 @dataclass
 class Run:
-    """One analysis: reads all logs into one fold."""
+    """One analysis: reads all logs into one fold.
+
+    `known` is what a source may be.
+    """
 
     logs: list[Log]
-    formats: list[LineFormat]
-    forced: bool
+    known: Known
     fold: Fold
     span: tuple[datetime | None, datetime | None]
     progress: Callable[[int], object] | None
     samples: list[RejectedSample] = field(default_factory=list)
+    streams: list[Stream] = field(default_factory=list)
     keep_rejected: bool = False
+    layouts: list[Layout] = field(default_factory=list)
 
     def read(self, workers: int, rejects: str | os.PathLike[str] | None) -> None:
         """Scan pieces on threads, fold them in order."""
+        self.layouts = by_detail(self.known.layouts)
         with Rejects(rejects, [log.source.uri for log in self.logs]) as rejects_file:
             self.keep_rejected = rejects_file.wanted
             for work, scanned in ordered_map(self._scan, self._pieces(), workers):
@@ -114,7 +105,7 @@ class Run:
                     self._fold(work, scanned, rejects_file)
 
     def _pieces(self) -> Iterator[Work]:
-        """All pieces of all logs in order, each with the format known by then."""
+        """All pieces of all logs in order, each with what is known of the source by then."""
         for log in self.logs:
             try:
                 log.reader = open_source(log.source)
@@ -123,66 +114,43 @@ class Run:
                     raise
                 log.error = str(error).removeprefix(f"{log.source.uri}: ")
                 continue
-            log.line_format = self.formats[0] if self.forced else detect_head(log.reader.head, self.formats)
-            for piece in log.reader.pieces():
-                if log.line_format is None:
-                    log.line_format = self._look_for_format(piece)
-                yield Work(log, piece, log.line_format)
-            yield Work(log, None, log.line_format)
+            log.shape = detect_head(log.reader.head, self.known)
+            if log.shape.document is not None:
+                for batch in batches(log.reader.pieces()):
+                    log.shape = self._look_again(log.shape, batch)
+                    yield Work(log, batch, log.shape)
+            else:
+                joins = any(not isinstance(layer, str) and layer.join for layer in log.shape.layers)
+                open_end = partial(is_open, log.shape.layers) if joins else None
+                for number, piece in enumerate(log.reader.pieces(open_end)):
+                    if number == 0:
+                        log.shape = self._look_again(log.shape, piece)
+                    yield Work(log, piece, log.shape)
+            yield Work(log, None, log.shape)
 
-    def _look_for_format(self, piece: Piece) -> LineFormat | None:
-        """The format of a log that begins with other lines."""
-        with suppress(SourceError):  # scanning meets it too, and says it
-            for block in piece.blocks():
-                found = None if block.too_long else detect(block.text[: block.stop], self.formats)
-                if found is not None:
-                    return found
-        return None
+    def _look_again(self, shape: Shape, piece: Piece | Batch) -> Shape:
+        """What a source is that begins with other lines, or whose first bytes only say that it is a document."""
+        if shape.layout is not None:
+            return shape
+        try:
+            for _, block in zip(range(_TRIED_BLOCKS), piece.blocks(), strict=False):
+                if block.too_long:
+                    continue
+                found = detect(block.text[: block.stop], self.known)
+                if found.layout is not None:
+                    return found._replace(document=shape.document)
+        except SourceError:
+            pass  # scanning meets it too, and says it
+        return shape
 
     def _scan(self, work: Work) -> Scanned | None:
-        """Read a piece; runs on a thread. What no format reads still has lines to count and to sort."""
+        """Read a piece; runs on a thread."""
         if work.piece is None:
             return None
-        line_format = work.line_format or self.formats[0]
-        scanner = new_scanner(line_format, narrow_outputs(line_format))
-        takes: list[pl.DataFrame] = []
-        found = Scanned(pl.DataFrame(), 0, 0, 0, None, [], None, None)
-        try:
-            for block in work.piece.blocks():
-                found.size += block.stop
-                if block.too_long:
-                    scanner.reject(block.text, 0, block.stop, block.offset, block.continued)
-                else:
-                    scanner.scan(block.text, 0, block.stop, block.offset)
-                if scanner.misfits() > _MISFITS:
-                    takes.append(self._take(scanner, work.piece, found))
-        except SourceError as error:
-            found.error = str(error)
-        takes.append(self._take(scanner, work.piece, found))
-        found.rows = pl.concat(takes)
-        found.parsed = found.rows.height
+        scanned = PieceScan(work.piece, work.shape, self.layouts, keep_rejected=self.keep_rejected).scan()
         if self.span != (None, None):
-            found.rows = self._within_span(work.log, found.rows)
-        return found
-
-    def _take(self, scanner: Scanner, piece: Piece, found: Scanned) -> pl.DataFrame:
-        """Sort the misfits that wait, so that there are never many of them; return the rows."""
-        taken = scanner.take()
-        misfits = taken.misfits.with_columns(pl.col("number") + found.lines)
-        if found.lead is None:
-            found.lead, misfits = split_lead(misfits, piece.offset)
-        if misfits.height or taken.blank:
-            found.other = found.other or OtherLines()
-            found.other.count("blank", taken.blank)
-            found.rejected.append(self._rejected(found.other.sort(misfits)))
-        found.lines += taken.lines
-        return taken.rows
-
-    def _rejected(self, misfits: pl.DataFrame) -> Rejected:
-        lines = misfits.filter(pl.col("reason") != _CONTINUED)
-        kept = b"".join(misfits["line"].to_list()) if self.keep_rejected else b""
-        # As Python objects: a slice of the frame would keep all of it in memory.
-        return Rejected(lines.height, lines.head(_SAMPLES).to_dicts(), kept)
+            scanned.rows = [rows._replace(frame=self._within_span(work.log, rows.frame)) for rows in scanned.rows]
+        return scanned
 
     def _within_span(self, log: Log, rows: pl.DataFrame) -> pl.DataFrame:
         if "time" not in rows.columns:
@@ -193,59 +161,57 @@ class Run:
         return rows if until is None else rows.filter(pl.col("time") < until)
 
     def _close(self, log: Log) -> None:
-        self.fold.close_source(log.number)
+        if not log.streams and log.error is None:
+            self._stream(log, log.origin, "")  # a pod without a request counts as well
+        for stream in log.streams.values():
+            self.fold.close_source(stream)
         if log.reader is not None:
             log.error = log.error or log.reader.error
             log.reader.close()
 
     def _fold(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
         log = work.log
-        rejected = [*scanned.rejected]
+        found = [*scanned.rejected]
         if scanned.lead is not None:
-            rejected.insert(0, self._rejected(log.other.sort(scanned.lead)))
+            found.insert(0, rejected(log.other.sort(scanned.lead), keep=self.keep_rejected))
         if scanned.other is not None:
             log.other.add(scanned.other)
-        for part in rejected:
+        log.other.end_piece(scanned.inner)
+        for part in found:
             self._note(work, part.first)
             rejects.write(part.lines, log.number)
             log.rejected += part.number
         log.lines += scanned.lines
         log.parsed += scanned.parsed
         log.error = log.error or scanned.error
-        if scanned.rows.height:
-            exact = work.line_format is not None and has_exact_times(work.line_format)
-            self.fold.add(log.number, scanned.rows, exact_times=exact)
+        for rows in scanned.rows:
+            name = rows.layout.name
+            log.formats[name] = log.formats.get(name, 0) + rows.lines
+            if rows.frame.height:
+                stream = self._stream(log, rows.origin.within(log.origin), name)
+                self.fold.add(stream, rows.frame, exact_times=has_exact_times(rows.layout))
         if self.progress is not None:
             self.progress(scanned.size)
 
-    def _note(self, work: Work, rejected: list[dict[str, Any]]) -> None:
+    def _stream(self, log: Log, origin: Origin, name: str) -> int:
+        number = log.streams.setdefault((origin, name), len(self.streams))
+        if number == len(self.streams):
+            self.streams.append(Stream(log, origin))
+        return number
+
+    def _note(self, work: Work, first: list[dict[str, Any]]) -> None:
         """Keep the first rejected lines of the run for the report."""
-        for row in rejected[: _SAMPLES - len(self.samples)]:
-            explain = work.line_format.explain if work.line_format else _fits_nothing
-            text = row["line"][:_SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
-            line = work.log.lines + row["number"] + 1
+        for row in first[: SAMPLES - len(self.samples)]:
+            explain = work.shape.layout.explain if work.shape.layout else _fits_nothing
+            text = row["line"][:SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
+            line = work.log.lines + row["source_line"] + 1
             self.samples.append(
                 RejectedSample(work.log.source.uri, line, explain(row["field"] - 1, row["reason"]), text)
             )
 
     def input(self, tables: Tables, cluster: Cluster | None, begun: float) -> Input:
         """What was read."""
-        rows = [
-            SourceRow(
-                uri=log.source.uri,
-                format=log.line_format.name if log.line_format else None,
-                envelope="none" if log.line_format else None,
-                node=_node(log.source, cluster),
-                pod=log.source.pod,
-                bytes=log.reader.bytes_read if log.reader else 0,
-                lines=log.lines,
-                parsed=log.parsed,
-                rejected=log.rejected,
-                other=sum(log.other.kinds.values()),
-                error=log.error,
-            )
-            for log in self.logs
-        ]
+        rows = [self._source_row(log, cluster) for log in self.logs]
         kinds: dict[str, int] = {}
         for log in self.logs:
             for kind, count in log.other.kinds.items():
@@ -274,19 +240,42 @@ class Run:
         return found
 
     def origins(self, tables: Tables, cluster: Cluster | None) -> pl.DataFrame:
-        """The table of sources with the node, pod and namespace that each came from."""
+        """The table of streams with the node, pod and namespace that each came from."""
         rows = [
-            (log.number, _node(log.source, cluster), log.source.pod, log.source.namespace)
-            for log in self.logs
-            if log.error is None or log.parsed
+            (number, _node(origin, cluster), origin.pod, origin.namespace)
+            for number, (_, origin) in enumerate(self.streams)
         ]
         schema = {"source": pl.UInt32, "node": pl.String, "pod": pl.String, "namespace": pl.String}
-        sources = pl.DataFrame(rows, schema=schema, orient="row").join(tables.sources, on="source", how="left")
-        return sources.with_columns(pl.col("considered").fill_null(0))
+        streams = pl.DataFrame(rows, schema=schema, orient="row").join(tables.sources, on="source", how="left")
+        return streams.with_columns(pl.col("considered").fill_null(0))
+
+    def _source_row(self, log: Log, cluster: Cluster | None) -> SourceRow:
+        origins = {stream.origin for stream in self.streams if stream.log is log} or {log.origin}
+        nodes = {_node(origin, cluster) for origin in origins}
+        pods = {origin.pod for origin in origins}
+        most = max(log.formats, key=lambda name: log.formats[name], default=None)
+        envelope = "+".join(part for part in (log.shape.document, name_of(log.shape.layers)) if part and part != "none")
+        known = log.shape.layout is not None or most is not None or envelope
+        return SourceRow(
+            uri=log.source.uri,
+            format=log.shape.layout.name if log.shape.layout else most,
+            envelope=(envelope or "none") if known else None,
+            node=nodes.pop() if len(nodes) == 1 else None,
+            pod=pods.pop() if len(pods) == 1 else None,
+            bytes=log.reader.bytes_read if log.reader else 0,
+            lines=log.lines,
+            parsed=log.parsed,
+            rejected=log.rejected,
+            other=sum(log.other.kinds.values()),
+            error=log.error,
+            formats=dict(sorted(log.formats.items(), key=lambda found: (-found[1], found[0]))),
+        )
 
 
-def _node(source: Source, cluster: Cluster | None) -> str | None:
-    return cluster.node_of(source.namespace, source.pod) if cluster is not None and source.pod is not None else None
+def _node(origin: Origin, cluster: Cluster | None) -> str | None:
+    if origin.node is not None or cluster is None or origin.pod is None:
+        return origin.node
+    return cluster.node_of(origin.namespace, origin.pod)
 
 
 def _fits_nothing(_: int, __: int) -> str:

@@ -1,43 +1,231 @@
-"""Which format some lines have: the one that reads most of them.
+"""What a source is: the envelopes round its lines, and the format that reads most of them.
 
 A source is judged by its first bytes; one that begins with other lines, by the first of its blocks that a format reads.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import polars as pl
+
+from analyzer.parsing.documents import document_kind
+from analyzer.parsing.formats import choose_format
+from analyzer.parsing.json_format import JsonFormat
+from analyzer.parsing.layers import Layers
+from analyzer.parsing.log_format import Type
 from analyzer.parsing.scanner import new_scanner
 from analyzer.parsing.schema import Kind, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from analyzer.parsing.log_format import LineFormat
+    from analyzer.parsing.envelopes import Envelope
+    from analyzer.parsing.formats import Layout, NamedFormat
+    from analyzer.parsing.layers import Layer
 
 #: Bytes at the beginning of a source that are tried with every format.
 HEAD = 64 << 10
+#: Bytes of them that are tried with every envelope.
+_FIRST = 4 << 10
+#: Envelopes that may stand round one another.
+_DEPTH = 4
+
+_COLOUR = b"\x1b["
+
+#: Types that many a text has by chance.
+_LOOSE = frozenset({Type.TEXT, Type.USER, Type.LIST, Type.NAME, Type.BLANKS})
 
 
-def detect_head(head: bytes, known: Sequence[LineFormat]) -> LineFormat | None:
-    """The format of a source that begins so; only `HEAD` bytes are tried."""
+#: What stands for an address where there is none, and the peer of a unix socket.
+_NO_ADDRESS = (b"", b"-\0", b"unix:")
+
+
+class Known(NamedTuple):
+    """The formats and envelopes to choose from."""
+
+    layouts: Sequence[Layout]
+    envelopes: Sequence[Envelope]
+    chosen: bool = False  #: whether somebody said that it is one of these layouts
+
+
+def to_choose_from(formats: Sequence[NamedFormat], envelopes: Sequence[Envelope], log_format: str | None) -> Known:
+    """All of these formats, or the one that `log_format` means (`choose_format`)."""
+    if log_format is not None:
+        return Known(choose_format(log_format, formats), envelopes, chosen=True)
+    return Known([layout for format_ in formats for layout in format_.layouts], envelopes)
+
+
+class Shape(NamedTuple):
+    """What a source is.
+
+    `document` names a JSON value that holds many records (`analyzer.parsing.documents`); `layers` are round each line,
+    the outermost first; `layout` reads most lines, None where no format reads any.
+    """
+
+    layout: Layout | None = None
+    layers: tuple[Layer, ...] = ()
+    document: str | None = None
+
+
+class _Read(NamedTuple):
+    """How many lines a layout reads: with an address, or none, where an address belongs; and in all."""
+
+    sound: int
+    lines: int
+
+
+class _Found(NamedTuple):
+    read: _Read
+    detail: int  #: what the envelopes say of all lines
+    origin: bool  #: whether an envelope says where lines come from
+    shape: Shape
+
+
+def by_detail(layouts: Iterable[Layout]) -> list[Layout]:
+    """Layouts in the order in which a line is tried: what says more about it comes first."""
+    return sorted(layouts, key=_detail, reverse=True)
+
+
+def _detail(layout: Layout) -> int:
+    """How much a line says of itself that fits a layout."""
+    if isinstance(layout, JsonFormat):
+        return sum(field.required for field in layout.fields)
+    return sum(1 if field.type in _LOOSE else 3 for field in layout.fields)
+
+
+def detect_head(head: bytes, known: Known) -> Shape:
+    """What a source is that begins so; only `HEAD` bytes are tried."""
+    document = document_kind(head)
+    if document is not None:
+        return Shape(document=document)
     text = head[:HEAD]
     if len(head) > HEAD:
         text = text[: text.rfind(b"\n") + 1] or text
-    return detect(text, known)
+    found = detect(text, known)
+    return found._replace(layout=known.layouts[0]) if known.chosen and found.layout is None else found
 
 
-def detect(text: bytes | bytearray, known: Sequence[LineFormat]) -> LineFormat | None:
-    """The format that reads most of these lines, or None where none reads any.
+def detect(text: bytes | bytearray, known: Known) -> Shape:
+    """What lines are these; a shape without a layout where no format reads any of them."""
+    text = bytes(text)
+    detection = _Detection(known)
+    first = text[:_FIRST]
+    first = first[: first.rfind(b"\n") + 1] or first
+    if len(first) < len(text):
+        found = detection.look(first, ())
+        if found.read.sound:
+            return found.shape._replace(layout=detection.layout(_inside(found.shape.layers, text)))
+    return detection.look(text, ()).shape
 
-    Of two that read equally many the one with more fields wins, which says more about each line.
-    """
-    counted = [(_lines_read(format_, text), len(format_.fields), format_) for format_ in known]
-    read, _, best = max(counted, key=lambda found: found[:2], default=(0, 0, None))
-    return best if read else None
+
+def _inside(layers: Sequence[Layer], text: bytes) -> bytes:
+    if not layers:
+        return text
+    inside = Layers(layers)
+    inner, stop = inside.unwrap(text, len(text), 0)
+    return bytes(inner[:stop]) + inside.flush()[0]
 
 
-def _lines_read(format_: LineFormat, text: bytes | bytearray) -> int:
-    scanner = new_scanner(format_, [Output("offset", Kind.OFFSET, 0)])
+class _Detection:
+    """Tries envelopes and formats on some lines."""
+
+    def __init__(self, known: Known) -> None:
+        layouts = by_detail(known.layouts)
+        self._envelopes = known.envelopes
+        self._objects = [layout for layout in layouts if _reads_objects(layout)]
+        self._texts = [layout for layout in layouts if not _reads_objects(layout)]
+        self._buffers = [bytearray()]
+        self._found: dict[tuple[bytes, bool], _Found] = {}  # many envelopes have the same inside
+
+    def layout(self, text: bytes) -> Layout | None:
+        """The layout that reads most of these lines, which are in no envelope."""
+        objects, lines = _objects(text)
+        return _best(self._layouts(objects, lines), text, lines)[1]
+
+    def _layouts(self, objects: int, lines: int) -> Sequence[Layout]:
+        return [*(self._objects if objects else ()), *(self._texts if objects < lines else ())]
+
+    def look(self, text: bytes, around: tuple[Layer, ...], *, origin: bool = False) -> _Found:
+        """What lines inside these layers are; `origin` says whether the layers tell where the lines come from."""
+        found = self._found.get((text, origin))
+        if found is None:
+            found = self._found[text, origin] = self._look(text, around, origin=origin)
+        return found
+
+    def _look(self, text: bytes, around: tuple[Layer, ...], *, origin: bool) -> _Found:
+        objects, lines = _objects(text)
+        read, layout = _best(self._layouts(objects, lines), text, lines)
+        plain = _Found(read, 0, origin, Shape(layout))
+        if len(around) == _DEPTH or not lines:
+            return plain
+        found = []
+        if _COLOUR in text and "ansi" not in around:
+            deeper = self.look(_inside(("ansi",), text), (*around, "ansi"), origin=origin)
+            if deeper.read > plain.read:
+                found.append(_within("ansi", deeper))
+        for envelope in self._envelopes:
+            if envelope in around or _reads_objects(envelope.layout) is not (objects * 2 >= lines):
+                continue
+            inside = Layers([envelope], buffers=self._buffers)
+            inner, stop = inside.unwrap(text, len(text), 0)
+            inner = bytes(inner[:stop]) + inside.flush()[0]
+            taken = inside.take()
+            told = any(any(origin) for origin in taken.origins)
+            if taken.fitted * 2 < lines or (inner == text and not told):
+                continue
+            deeper = self.look(inner, (*around, envelope), origin=origin or told)
+            if not deeper.read.lines and _is_loose(envelope.layout):
+                continue
+            found.append(_within(envelope, deeper, taken.fitted * _detail(envelope.layout)))
+        best = max(found, key=lambda one: one[:3], default=plain)
+        # An envelope that the format can do without is worth taking off where it says where lines come from.
+        needed = best.read > plain.read or not plain.read.lines
+        return best if needed or (best.read == plain.read and best.origin and not origin) else plain
+
+
+def _best(layouts: Sequence[Layout], text: bytes, lines: int) -> tuple[_Read, Layout | None]:
+    """The layout that reads most; of several the one that says most of a line."""
+    best: tuple[_Read, Layout | None] = (_Read(0, 0), None)
+    for layout in layouts:
+        read = _lines_read(layout, text)
+        if read > best[0]:
+            best = read, layout
+        if read.sound == lines:
+            break
+    return best
+
+
+def _within(layer: Layer, found: _Found, detail: int = 0) -> _Found:
+    shape = found.shape._replace(layers=(layer, *found.shape.layers))
+    return found._replace(detail=found.detail + detail, shape=shape)
+
+
+def _is_loose(layout: Layout) -> bool:
+    """Whether any two words fit a layout."""
+    return not isinstance(layout, JsonFormat) and all(field.type in _LOOSE for field in layout.fields)
+
+
+def _reads_objects(layout: Layout) -> bool:
+    return isinstance(layout, JsonFormat) or layout.prefix.startswith(b"{")
+
+
+def _objects(text: bytes) -> tuple[int, int]:
+    """How many lines look like a JSON object, of how many that are not blank."""
+    lines = [line for line in text.split(b"\n") if line.strip()]
+    return sum(line.lstrip().startswith(b"{") for line in lines), len(lines)
+
+
+def _lines_read(layout: Layout, text: bytes) -> _Read:
+    outputs = [Output("line", Kind.LINE, 0)]
+    address = layout.columns.get("remote_addr")
+    if address is not None:
+        outputs += [Output("address", Kind.ADDRESS, address), Output("none", Kind.TAG, address, _NO_ADDRESS)]
+    scanner = new_scanner(layout, outputs)
     scanner.scan(text, 0, len(text), 0)
-    return scanner.take().rows.height
+    if scanner.misfits() == text.count(b"\n") + (not text.endswith(b"\n")):
+        return _Read(0, 0)
+    rows = scanner.take().rows
+    if address is None or rows.is_empty():
+        return _Read(rows.height, rows.height)
+    return _Read(rows.filter(pl.col("address").is_not_null() | (pl.col("none") > 0)).height, rows.height)

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import FormatError, RuleError
+from analyzer.parsing.json_format import JsonFormat, compile_json
 from analyzer.parsing.log_format import LineFormat, compile_format
-from analyzer.rules import load_toml, rule_files
+from analyzer.rules import load_rule, load_toml, rule_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+Layout = LineFormat | JsonFormat
+
 
 @dataclass(frozen=True, slots=True)
 class NamedFormat:
-    """A format as its file describes it."""
+    """A format as its file describes it; `layouts` are its variants, all of the same name."""
 
     name: str
     title: str
+    source: str
     aliases: tuple[str, ...]
-    line_format: LineFormat
-    samples: tuple[dict[str, Any], ...]
+    layouts: tuple[Layout, ...]
     path: Path
+
+    @property
+    def line_format(self) -> Layout:
+        """The first of its variants."""
+        return self.layouts[0]
+
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        """Lines of this format and what they parse to."""
+        found: list[dict[str, Any]] = load_toml(self.path).get("sample", [])
+        return found
 
 
 def load_formats(extra: Sequence[Path] = ()) -> list[NamedFormat]:
@@ -38,20 +53,43 @@ def load_formats(extra: Sequence[Path] = ()) -> list[NamedFormat]:
 
 
 def _load(path: Path) -> NamedFormat:
-    rule = load_toml(path)
-    for key in ("name", "title", "log_format", "source"):
-        if not isinstance(rule.get(key), str):
-            raise RuleError(f"{path}: expected a string under `{key}`, got {rule.get(key)!r}")
-    try:
-        line_format = compile_format(rule["log_format"], rule["name"])
-    except FormatError as error:
-        raise RuleError(f"{path}: key `log_format`: {error}") from None
+    rule = load_rule(path, ("name", "title", "source"))
+    aliases = rule.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise RuleError(f"{path}: expected a list of names under `aliases`, got {aliases!r}")
     return NamedFormat(
-        rule["name"], rule["title"], tuple(rule.get("aliases", ())), line_format, tuple(rule.get("sample", ())), path
+        rule["name"], rule["title"], rule["source"], tuple(aliases), layouts_of(rule, "log_format", path), path
     )
 
 
-def choose_format(wanted: str, known: Sequence[NamedFormat]) -> LineFormat:
+def layouts_of(rule: dict[str, Any], key: str, path: Path) -> tuple[Layout, ...]:
+    """Compile what a rule file says of a line: one or several strings under `key`, or the table `json`.
+
+    Raises
+    ------
+    RuleError
+        Names the file, the key and the reason.
+    """
+    if isinstance(rule.get("json"), dict) and key not in rule:
+        about = rule["json"]
+        fields, required = about.get("fields"), about.get("required", [])
+        if not isinstance(fields, dict) or not isinstance(required, list):
+            raise RuleError(f"{path}: expected a table `json.fields` and a list `json.required`")
+        try:
+            return (compile_json(rule["name"], fields, required),)
+        except FormatError as error:
+            raise RuleError(f"{path}: table `json`: {error}") from None
+    texts = rule.get(key)
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise RuleError(f"{path}: expected a string under `{key}` or a table `json`, got {rule.get(key)!r}")
+    try:
+        return tuple(compile_format(text, rule["name"]) for text in texts)
+    except FormatError as error:
+        raise RuleError(f"{path}: key `{key}`: {error}") from None
+
+
+def choose_format(wanted: str, known: Sequence[NamedFormat]) -> tuple[Layout, ...]:
     """The format meant by ``--log-format``: the name of a known one, or a log_format string.
 
     Raises
@@ -61,10 +99,15 @@ def choose_format(wanted: str, known: Sequence[NamedFormat]) -> LineFormat:
     """
     for format_ in known:
         if wanted in (format_.name, *format_.aliases):
-            return format_.line_format
+            return format_.layouts
     if "$" not in wanted:
         raise FormatError(
             f"--log-format: expected a known name or a log_format string with variables, got {wanted!r}",
-            hint=f"known names: {', '.join(sorted(format_.name for format_ in known))}",
+            hint=_similar(wanted, [name for format_ in known for name in (format_.name, *format_.aliases)]),
         )
-    return compile_format(wanted)
+    return (compile_format(wanted),)
+
+
+def _similar(wanted: str, names: list[str]) -> str:
+    close = get_close_matches(wanted.lower(), names)
+    return f"did you mean {' or '.join(close)}?" if close else "`logscan formats` lists the known names"

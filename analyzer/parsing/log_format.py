@@ -1,10 +1,11 @@
 """An nginx ``log_format`` string as data: the fields of a line and the literals between them.
 
 A `LineFormat` drives both scanners. A JSON access log that nginx writes (``escape=json``) is the same thing with longer
-literals, so any ``log-format-upstream`` runs at full speed. JSON whose keys may come in any order is not read here.
+literals, so any ``log-format-upstream`` runs at full speed. JSON whose keys may come in any order: `json_format`.
 
 Variables and what they mean: https://nginx.org/en/docs/varindex.html; ingress-nginx adds ``$req_id``, ``$the_real_ip``,
-``$proxy_upstream_name`` and others (kubernetes/ingress-nginx docs/user-guide/nginx-configuration/log-format.md).
+``$proxy_upstream_name`` and others (kubernetes/ingress-nginx docs/user-guide/nginx-configuration/log-format.md). Those
+that neither has are logscan's own, for the formats of other products and for what collectors write round a line.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
 
 from analyzer.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Type(IntEnum):
@@ -29,15 +34,33 @@ class Type(IntEnum):
     INTEGER = 7
     SECONDS = 8
     LIST = 9  #: what nginx writes for upstreams: ``a``, ``a, b``, ``a : b``
+    ADDRESS_PORT = 10  #: as TEXT; an address and perhaps the port behind it
+    MILLIS = 11
+    MICROS = 12
+    NANOS = 13
+    TIME_ANY = 14  #: ISO 8601 in its looser forms, the time of a common log, or an epoch number by its digits
+    NAME = 15  #: one or more of ``A-Za-z0-9._-``
+    BLANKS = 16
+    STREAM = 17  #: ``stdout`` or ``stderr``
+    CRI_TAG = 18  #: ``F`` or ``P``, perhaps with more tags, and the blank behind it
+    SYSLOG_TIME = 19  #: ``Nov 21 07:08:09``: it names no year, so it is no time
+    WORD = 20  #: as TEXT, without a blank: an address holds none, and what stands before a log line does
+
+
+#: Types that say themselves where they end, so that the next variable may touch them.
+_SELF_DELIMITING = frozenset({Type.TIME_ANY, Type.NAME, Type.BLANKS, Type.STREAM, Type.CRI_TAG, Type.SYSLOG_TIME})
+
+#: Types that hold a duration; their value is in seconds.
+DURATIONS = frozenset({Type.SECONDS, Type.MILLIS, Type.MICROS, Type.NANOS})
 
 
 #: Why a line does not fit, by the number that the scanners give.
 REASONS = ("expected_literal", "malformed_value", "too_long", "continued")
 
-#: nginx variable -> (type, access-log column or None).
+#: Variable -> (type, column or None).
 VARIABLES: dict[str, tuple[Type, str | None]] = {
-    "remote_addr": (Type.TEXT, "remote_addr"),
-    "the_real_ip": (Type.TEXT, "remote_addr"),
+    "remote_addr": (Type.WORD, "remote_addr"),
+    "the_real_ip": (Type.WORD, "remote_addr"),
     "realip_remote_addr": (Type.TEXT, "realip_remote_addr"),
     "proxy_protocol_addr": (Type.TEXT, "proxy_protocol_addr"),
     "http_x_forwarded_for": (Type.TEXT, "x_forwarded_for"),
@@ -73,20 +96,60 @@ VARIABLES: dict[str, tuple[Type, str | None]] = {
     "upstream_response_length": (Type.LIST, None),
     "upstream_connect_time": (Type.LIST, None),
     "upstream_header_time": (Type.LIST, None),
+    "session_time": (Type.SECONDS, "request_time"),
+    "bytes_received": (Type.INTEGER, "request_length"),
+    # What other products write.
+    "remote_addr_port": (Type.ADDRESS_PORT, "remote_addr"),
+    "time_any": (Type.TIME_ANY, "time"),
+    "syslog_time": (Type.SYSLOG_TIME, None),
+    "request_time_ms": (Type.MILLIS, "request_time"),
+    "request_time_us": (Type.MICROS, "request_time"),
+    "request_time_ns": (Type.NANOS, "request_time"),
+    "upstream_time": (Type.SECONDS, "upstream_response_time"),
+    "upstream_time_ms": (Type.MILLIS, "upstream_response_time"),
+    "upstream_time_us": (Type.MICROS, "upstream_response_time"),
+    "upstream_time_ns": (Type.NANOS, "upstream_response_time"),
+    "upstream_name": (Type.TEXT, "upstream_name"),
+    "upstream_target": (Type.TEXT, "upstream_addr"),
+    "upstream_code": (Type.TEXT, "upstream_status"),
+    # Headers and paths that are written between quotes as they came, quotes and all.
+    "request_raw": (Type.USER, "request"),
+    "referer_raw": (Type.USER, "referer"),
+    "user_agent_raw": (Type.USER, "user_agent"),
+    "x_forwarded_for_raw": (Type.USER, "x_forwarded_for"),
+    "request_id_raw": (Type.USER, "request_id"),
+    "host_raw": (Type.USER, "host"),
+    # Typed or not, but read by no column: a line must have them.
+    "number": (Type.INTEGER, None),
+    "seconds": (Type.SECONDS, None),
+    "millis": (Type.MILLIS, None),
+    "name": (Type.NAME, None),
+    "blanks": (Type.BLANKS, None),
+    "rest": (Type.TEXT, None),
+    # What collectors write round a line.
+    "message": (Type.TEXT, "message"),
+    "node": (Type.NAME, "node"),
+    "pod": (Type.NAME, "pod"),
+    "pod_namespace": (Type.NAME, "namespace"),
+    "container": (Type.NAME, "container"),
+    "labels": (Type.TEXT, "labels"),
+    "file": (Type.TEXT, "file"),
+    "stream": (Type.STREAM, None),
+    "cri_tag": (Type.CRI_TAG, None),
 }
 
 #: Where a format writes one column twice, the finer notation of the time wins.
-_FINER = {Type.TIME_LOCAL: 0, Type.TIME_ISO8601: 1, Type.MSEC: 2}
+_FINER = {Type.TIME_LOCAL: 0, Type.TIME_ISO8601: 1, Type.TIME_ANY: 1, Type.MSEC: 2}
 
 #: Fields that scanner.c has room for.
-_MAX_FIELDS = 64
+MAX_FIELDS = 64
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One variable of a format and the literal that ends it (empty: the end of the line)."""
+    """One variable of a format and the literal behind it (empty: the end of the line, or the next variable touches)."""
 
     variable: str
     type: Type
@@ -99,7 +162,9 @@ class Field:
 
         ``$remote_user`` may hold anything, and an IPv6 address holds the colon of ``$remote_addr:$remote_port``.
         """
-        return bool(self.literal) and (self.type is Type.USER or self.literal.startswith(b":"))
+        return bool(self.literal) and (
+            self.type is Type.USER or (self.type in (Type.TEXT, Type.WORD) and self.literal.startswith(b":"))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +195,7 @@ class LineFormat:
         A variable written twice counts where it stands last: in ``$the_real_ip - [$the_real_ip]`` the bracket holds the
         effective client when the two differ.
         """
-        found: dict[str, int] = {}
-        for index, field in enumerate(self.fields):
-            if field.column is None:
-                continue
-            held = found.get(field.column)
-            if held is None or _FINER.get(self.fields[held].type, 0) <= _FINER.get(field.type, 0):
-                found[field.column] = index
-        return found
+        return columns_of(self.fields)
 
     def explain(self, field: int, reason: int) -> str:
         """Say why a line stops fitting at a field; the numbers are those that the scanners give (field -1: prefix)."""
@@ -147,12 +205,37 @@ class LineFormat:
             return f"expected {_quoted(self.prefix)} at the start"
         at = self.fields[field]
         if REASONS[reason] == "malformed_value":
-            return f"${at.variable} is not {_MEANING[at.type]}"
+            return f"${at.variable} is not {MEANING[at.type]}"
         what = _quoted(at.literal) if at.literal else "the end of the line"
         return f"expected {what} after ${at.variable}"
 
 
-_MEANING = {
+class Held(Protocol):
+    """What a field of any layout has: a type, and the column that it is made for."""
+
+    @property
+    def type(self) -> Type:
+        """How its text is read."""
+
+    @property
+    def column(self) -> str | None:
+        """The column, or None."""
+
+
+def columns_of(fields: Iterable[Held]) -> dict[str, int]:
+    """Which columns these fields carry, each with the number of its field; a port may stand with its address."""
+    found: dict[str, tuple[int, int]] = {}
+    for index, field in enumerate(fields):
+        columns = [field.column, "remote_port"] if field.type is Type.ADDRESS_PORT else [field.column]
+        fine = _FINER.get(field.type, 0)
+        for column in columns:
+            if column is not None and (column not in found or found[column][1] <= fine):
+                found[column] = (index, fine)
+    return {column: index for column, (index, _) in found.items()}
+
+
+#: What a field of each type should have been, for a message.
+MEANING = {
     Type.TIME_LOCAL: "a time such as 21/Nov/2026:07:08:09 +0000",
     Type.TIME_ISO8601: "a time such as 2026-11-21T07:08:09+00:00",
     Type.MSEC: "a time such as 1763708889.123",
@@ -161,6 +244,17 @@ _MEANING = {
     Type.INTEGER: "a whole number",
     Type.SECONDS: "a number of seconds",
     Type.LIST: "an upstream list",
+    Type.WORD: "an address",
+    Type.ADDRESS_PORT: "an address",
+    Type.MILLIS: "a number of milliseconds",
+    Type.MICROS: "a number of microseconds",
+    Type.NANOS: "a number of nanoseconds",
+    Type.TIME_ANY: "a time",
+    Type.NAME: "a name of letters, digits, `.`, `_` and `-`",
+    Type.BLANKS: "blank",
+    Type.STREAM: "`stdout` or `stderr`",
+    Type.CRI_TAG: "`F` or `P`",
+    Type.SYSLOG_TIME: "a time such as Nov 21 07:08:09",
 }
 
 
@@ -204,8 +298,8 @@ def compile_format(text: str, name: str = "custom") -> LineFormat:
     if not known:
         raise FormatError(f"log format: expected at least one variable that logscan reads, got only ${variables[0]}")
     fields = _fields(variables, literals[1:])
-    if len(fields) > _MAX_FIELDS:
-        raise FormatError(f"log format: expected at most {_MAX_FIELDS} variables, got {len(fields)}")
+    if len(fields) > MAX_FIELDS:
+        raise FormatError(f"log format: expected at most {MAX_FIELDS} variables, got {len(fields)}")
     return LineFormat(name, text, _bytes(literals[0]), tuple(fields))
 
 
@@ -224,14 +318,14 @@ def _literal(body: str, start: int, stop: int) -> str:
 
 
 def _fields(variables: list[str], literals: list[str]) -> list[Field]:
-    """Pair variables with what follows them; variables that touch become one text that no column takes."""
+    """Pair variables with what follows them; those that touch and do not end by themselves become one text."""
     fields: list[Field] = []
     touching: list[str] = []
     for number, (variable, literal) in enumerate(zip(variables, literals, strict=True), 1):
         touching.append(variable)
-        if not literal and number < len(variables):
-            continue
         type_, column = VARIABLES.get(variable, (Type.TEXT, None)) if len(touching) == 1 else (Type.TEXT, None)
+        if not literal and number < len(variables) and type_ not in _SELF_DELIMITING:
+            continue
         # A list is told from what follows by its blanks; before any other literal it reaches to that literal.
         if type_ is Type.LIST and not literal.startswith(" "):
             type_ = Type.TEXT

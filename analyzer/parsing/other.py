@@ -13,22 +13,33 @@ import polars as pl
 from analyzer.parsing.log_format import REASONS
 
 _ERROR_LINE = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:debug|info|notice|warn|error|crit|alert|emerg)\] "
+#: kind -> lines that are of it.
 _KINDS = {
     "error-log": _ERROR_LINE,
     "controller": (
         r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ "  # klog
         r"|^-{20,}$|^NGINX Ingress controller$|^  (?:Release|Build|Repository|nginx version):"  # ingress-nginx's banner
     ),
+    "server": (
+        r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[[A-Z]+\] "  # gunicorn, Hypercorn
+        r"|^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL): +[A-Z][a-z]"  # Uvicorn
+        r"|^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\]\[\d+\]\[\w+\]\["  # Envoy
+        r"|^time=\"\d{4}-\d\d-\d\dT|^\d{4}-\d\d-\d\dT\S+ (?:TRC|DBG|INF|WRN|ERR|FTL) "  # Traefik 2 and 3
+    ),
+    # HAProxy's connection errors (doc/configuration.txt, section 8.2.6, "Error log format")
+    "connection-error": r"^\S+:\d+ \[\d\d/\w{3}/\d{4}:[\d:.]+\] \S+/\S+: ",
+    # of an export: CloudFront, an ELB's trial of its bucket, an array written over several lines
+    "header": r"^#(?:Version|Fields): |^Enable (?:AccessLog|ConnectionLog) for ELB|^[\[\]],?$",
     "blank": r"^\s*$",
 }
 
-#: contract name -> what an error-log line holds then (nginx ngx_proxy_protocol.c, ngx_http_limit_*_module.c,
-#: ngx_http_request.c).
+#: contract name -> what a line about an error holds then (nginx ngx_proxy_protocol.c, ngx_http_limit_*_module.c,
+#: ngx_http_request.c; HAProxy src/connection.c).
 _SIGNALS = {
-    "broken_proxy_header": 'broken header: "',
-    "limiting_requests": "limiting requests, excess:",
-    "limiting_connections": "limiting connections by zone",
-    "plain_to_tls_listener": "client sent plain HTTP request to HTTPS port",
+    "broken_proxy_header": ('broken header: "', "Received something which does not look like a PROXY protocol header"),
+    "limiting_requests": ("limiting requests, excess:",),
+    "limiting_connections": ("limiting connections by zone",),
+    "plain_to_tls_listener": ("client sent plain HTTP request to HTTPS port",),
 }
 _QUOTE_BEGINS, _QUOTE_ENDS = 'broken header: "', "while reading PROXY protocol"
 _TOO_LONG = REASONS.index("too_long")
@@ -42,7 +53,7 @@ class OtherLines:
     def __init__(self) -> None:
         self.kinds: dict[str, int] = {}
         self.signals: dict[str, int] = dict.fromkeys(_SIGNALS, 0)
-        self._continues_at: int | None = None  # where the next line of an unfinished error record begins
+        self._continues_at: int | None = None  # number of the line that an unfinished error record goes on in
 
     def add(self, later: OtherLines) -> None:
         """Add what another one counted in the misfits that come next."""
@@ -57,6 +68,11 @@ class OtherLines:
         if lines:
             self.kinds[kind] = self.kinds.get(kind, 0) + lines
 
+    def end_piece(self, lines: int) -> None:
+        """A piece of so many lines is over; the lines of the next one are numbered from 0 again."""
+        if self._continues_at is not None:
+            self._continues_at -= lines
+
     def sort(self, misfits: pl.DataFrame) -> pl.DataFrame:
         """Count the other lines and return the rejected ones, in order, with the parts of lines that are too long."""
         if misfits.is_empty():
@@ -66,9 +82,9 @@ class OtherLines:
         labelled = labelled.with_columns(pl.Series("kind", self._join_records(labelled), dtype=pl.String))
         for kind, count in sorted(labelled["kind"].drop_nulls().value_counts().iter_rows()):
             self.count(kind, count)
-        errors = labelled.filter(kind="error-log")["text"]
-        for name, sign in _SIGNALS.items():
-            self.signals[name] += int(errors.str.contains(sign, literal=True).sum())
+        errors = labelled.filter(pl.col("kind").is_in(["error-log", "connection-error"]))["text"]
+        for name, signs in _SIGNALS.items():
+            self.signals[name] += int(errors.str.contains_any(list(signs)).sum())
         return labelled.filter(pl.col("kind").is_null()).drop("text", "kind")
 
     def _join_records(self, labelled: pl.DataFrame) -> list[str | None]:
@@ -78,29 +94,28 @@ class OtherLines:
         if self._continues_at is None and not begins.any():
             return kinds
         open_at, self._continues_at = self._continues_at, None
-        for row, (line, text, offset, reason, begin) in enumerate(
-            zip(*labelled.select("line", "text", "offset", "reason"), begins, strict=True)
+        for row, (text, number, reason, begin) in enumerate(
+            zip(*labelled.select("text", "number", "reason"), begins, strict=True)
         ):
             if begin:
-                open_at = None if _QUOTE_ENDS in text else offset + len(line)
-            elif open_at == offset and kinds[row] != "error-log" and reason < _TOO_LONG:
+                open_at = None if _QUOTE_ENDS in text else number + 1
+            elif open_at == number and kinds[row] != "error-log" and reason < _TOO_LONG:
                 kinds[row] = "error-log"
-                open_at = None if _QUOTE_ENDS in text else offset + len(line)
+                open_at = None if _QUOTE_ENDS in text else number + 1
             else:
                 open_at = None
         self._continues_at = open_at
         return kinds
 
 
-def split_lead(misfits: pl.DataFrame, offset: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Take off the misfits that stand together at the beginning of a piece, which begins at this byte of the source.
+def split_lead(misfits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Take off the misfits that stand together at the beginning of a piece, whose lines are numbered from 0.
 
     They alone may continue an error record of the piece before: such a record ends where another begins, and nginx cuts
     it at 2,048 bytes.
     """
     first = misfits.head(_MOST_CONTINUED)
-    length = pl.col("line").bin.size().cast(pl.UInt64)
-    together = pl.col("offset") == offset + length.cum_sum() - length
+    together = pl.col("number") == pl.int_range(pl.len())
     begins = _texts(first["line"]).str.contains(_ERROR_LINE)
     lead = int(first.select((together & ~begins).cum_prod().sum()).item() or 0)
     return misfits[:lead], misfits[lead:]

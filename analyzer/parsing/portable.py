@@ -1,46 +1,32 @@
 """The scanner in plain Python: what runs where no compiler was, and the oracle that the native one is tested against.
 
 The contract is that of scanner.c, to the byte: the same lines fit, the same values come out, a line that does not fit
-is given with the same place and reason. It is meant to be obviously right, not fast.
+is given with the same place and reason. It is meant to be obviously right, not fast. `portable_text` and
+`portable_json` match a line, `portable_types` reads its values, `portable_unwrap` is the unwrapper.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from analyzer.parsing.log_format import LineFormat, Type
+from analyzer.parsing.log_format import DURATIONS, LineFormat, Type
+from analyzer.parsing.portable_json import JsonMatcher, unescape
+from analyzer.parsing.portable_text import TextMatcher
+from analyzer.parsing.portable_types import CONTINUED, TOO_LONG, MisfitError, Span, read_seconds
 from analyzer.parsing.schema import DTYPES, Kind, Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_EXPECTED_LITERAL, _MALFORMED_VALUE, _TOO_LONG, _CONTINUED = range(4)
-_MAX_RETRIES = 64
-_MONTHS = {name: i for i, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
-_TIME_LOCAL = re.compile(rb"(\d\d)/(\w{3})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)", re.ASCII)
-_TIME_ISO8601 = re.compile(
-    rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
-)
-_INTEGER = re.compile(rb"\d+|-|", re.ASCII)
-_SECONDS = re.compile(rb"\d+\.?\d*|\.\d+|-|", re.ASCII)
+    from analyzer.parsing.json_format import Layout
+
 _REQUEST = re.compile(rb"([A-Z_-]+) (.+?)(?: (HTTP/[^ ]{0,7}))?", re.DOTALL)
-_MOST = {Type.STATUS: 999, Type.PORT: 65535, Type.INTEGER: 2**64 - 1}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_YEAR_10000 = 253_402_300_800_000  # in milliseconds: no calendar goes further
 _KEPT_BLANK = 2048  # as scanner.c has it
-
-#: start, end, value (None where absent)
-_Span = tuple[int, int, Any]
-
-
-class _MisfitError(Exception):
-    """The line does not fit, for the reason given."""
 
 
 class Taken(NamedTuple):
@@ -55,8 +41,9 @@ class Taken(NamedTuple):
 class Scanner:
     """Reads lines of one layout into columns; see scanner.c for the contract."""
 
-    def __init__(self, line_format: LineFormat, outputs: list[Output]) -> None:
-        self._format = line_format
+    def __init__(self, layout: Layout, outputs: list[Output]) -> None:
+        self._matcher = TextMatcher(layout) if isinstance(layout, LineFormat) else JsonMatcher(layout)
+        self._durations = [layout.fields[output.field].type in DURATIONS for output in outputs]
         self._outputs = outputs
         self._blank_run = 0
         self._reset()
@@ -69,27 +56,35 @@ class Scanner:
 
     def scan(self, text: bytes | bytearray, start: int, stop: int, offset: int) -> None:
         """Add the lines of ``text[start:stop]``; the first of them begins at byte `offset` of the source."""
-        for line in bytes(text[start:stop]).split(b"\n"):
-            whole = line + b"\n" if start + len(line) < stop else line
-            if not whole:
-                break
-            stripped = line.removesuffix(b"\r")
+        for stripped, whole in lines_of(text, start, stop):
             self._blank_run = 0 if stripped else self._blank_run + 1
-            spans = None
             if self._blank_run > _KEPT_BLANK:
                 self._blank += 1
             else:
-                spans = self._match(stripped, whole, offset)
-            if spans is not None:
-                for values, output in zip(self._columns, self._outputs, strict=True):
-                    values.append(_VALUES[output.kind](stripped, spans[output.field], output, offset))
+                self._line(stripped, whole, offset)
             self._lines += 1
-            start += len(whole)
             offset += len(whole)
+
+    def _line(self, stripped: bytes, whole: bytes, offset: int) -> None:
+        try:
+            spans = self._matcher.match(stripped)
+        except MisfitError as misfit:
+            place = (whole, offset, misfit.position, self._lines, misfit.field + 1, misfit.reason)
+            self._misfits.append(place)
+            return
+        for values, output, duration in zip(self._columns, self._outputs, self._durations, strict=True):
+            if output.kind is Kind.OFFSET:
+                values.append(offset)
+            elif output.kind is Kind.LINE:
+                values.append(self._lines)
+            elif output.kind is Kind.SECONDS_SUM and duration:
+                values.append(spans[output.field].value)
+            else:
+                values.append(_VALUES[output.kind](spans[output.field], output))
 
     def reject(self, text: bytes | bytearray, start: int, stop: int, offset: int, continued: bool) -> None:  # noqa: FBT001
         """Add ``text[start:stop]`` as a piece of a line that is too long to read: its beginning, or a later piece."""
-        reason = _CONTINUED if continued else _TOO_LONG
+        reason = CONTINUED if continued else TOO_LONG
         self._misfits.append((bytes(text[start:stop]), offset, 0, self._lines, 0, reason))
         self._lines += not continued
 
@@ -110,36 +105,6 @@ class Scanner:
         self._reset()
         return taken
 
-    def _match(self, line: bytes, whole: bytes, offset: int) -> list[_Span] | None:
-        prefix, fields = self._format.prefix, self._format.fields
-        if not line.startswith(prefix):
-            self._misfits.append((whole, offset, 0, self._lines, 0, _EXPECTED_LITERAL))
-            return None
-        spans: list[_Span] = []
-        at = search = len(prefix)
-        again, retries, worst = -1, 0, (0, -1, _EXPECTED_LITERAL)
-        index = 0
-        while index < len(fields):
-            field = fields[index]
-            try:
-                span = _match_field(field.type, field.literal, line, at, search, last=index == len(fields) - 1)
-            except _MisfitError as misfit:
-                if index > worst[1]:
-                    worst = (at, index, misfit.args[0])
-                if again < 0 or again == index or (retries := retries + 1) > _MAX_RETRIES:
-                    self._misfits.append((whole, offset, worst[0], self._lines, worst[1] + 1, worst[2]))
-                    return None
-                index = again
-                at, search = spans[index][0], spans[index][1] + 1
-                continue
-            del spans[index:]
-            spans.append(span)
-            if field.retry:
-                again = index
-            at = search = span[1] + len(field.literal)
-            index += 1
-        return spans
-
 
 #: Lines that do not fit: the line as it came, where it begins, where in it and at which field (1 + its number) it
 #: stops fitting, how many lines came before it, and why (log_format.REASONS).
@@ -153,127 +118,11 @@ MISFITS = {
 }
 
 
-def _match_field(type_: Type, literal: bytes, line: bytes, at: int, search: int, *, last: bool) -> _Span:  # noqa: PLR0913
-    value = None
-    reason = _EXPECTED_LITERAL if type_ in (Type.TEXT, Type.USER, Type.LIST) else _MALFORMED_VALUE
-    if type_ in (Type.TEXT, Type.USER):
-        end = max(at, len(line) - len(literal)) if last else _find_literal(line, literal, at, search)
-    elif type_ is Type.LIST:
-        end = _list_end(line, at)
-    else:
-        read = _READERS[type_](type_, line, at)
-        if read is None:
-            raise _MisfitError(reason)
-        end, value = read
-    if not line.startswith(literal, end) or (last and end + len(literal) != len(line)):
-        raise _MisfitError(reason)
-    return at, end, value
-
-
-def _find_literal(line: bytes, literal: bytes, at: int, search: int) -> int:
-    while (found := line.find(literal, search)) >= 0:
-        backslashes = found - at - len(line[at:found].rstrip(b"\\"))
-        if not (literal.startswith(b'"') and backslashes % 2):
-            return found
-        search = found + 1
-    raise _MisfitError(_EXPECTED_LITERAL)
-
-
-def _list_end(line: bytes, at: int) -> int:
-    position = at
-    while True:
-        position = line.find(b" ", position)
-        if position < 0:
-            return len(line)
-        if position > at and line[position - 1 : position] == b",":
-            position += 1
-        elif line.startswith(b" : ", position):
-            position += 3
-            if position == len(line) or line.startswith(b" ", position):
-                return position
-        else:
-            return position
-
-
-def _read_integer(type_: Type, line: bytes, at: int) -> tuple[int, int | None] | None:
-    text = _matched(_INTEGER, line, at)
-    if not text.isdigit():
-        return at + len(text), None
-    digits = text.lstrip(b"0") or b"0"
-    if len(digits) > 20 or int(digits) > _MOST[type_]:  # Python refuses to read thousands of digits
-        return None
-    return at + len(text), int(digits)
-
-
-def _read_seconds(_: Type, line: bytes, at: int) -> tuple[int, float | None] | None:
-    text = _matched(_SECONDS, line, at)
-    if text in (b"", b"-"):
-        return None if line.startswith(b".", at) else (at + len(text), None)
-    digits = text.replace(b".", b"")
-    if len(digits) > 15:
-        return None
-    return at + len(text), int(digits) / 10 ** len(text.partition(b".")[2])
-
-
-def _read_msec(_: Type, line: bytes, at: int) -> tuple[int, int] | None:
-    text = _matched(_SECONDS, line, at)
-    whole, fraction = text.partition(b".")[::2]
-    if not (whole + fraction).isdigit() or len(whole + fraction) > 15 or len(fraction) > 3:
-        return None
-    value = int(whole + fraction.ljust(3, b"0"))
-    return (at + len(text), value) if value < _YEAR_10000 else None
-
-
-@lru_cache(maxsize=1024)
-def _local_time(text: bytes) -> int | None:
-    match = _TIME_LOCAL.fullmatch(text)
-    if match is None or match[2] not in _MONTHS:
-        return None
-    day, month, year, hour, minute, second, sign, *zone = match.groups()
-    return _milliseconds([year, b"%d" % _MONTHS[month], day, hour, minute, second], sign, *zone)
-
-
-def _milliseconds(parts: list[bytes], sign: bytes, zone_hours: bytes, zone_minutes: bytes) -> int | None:
-    year, month, day, hour, minute, second = (int(part) for part in parts)
-    if not 1970 <= year <= 9999 or second > 60 or int(zone_hours) > 23 or int(zone_minutes) > 59:
-        return None
-    try:
-        moment = datetime(year, month, day, hour, minute, tzinfo=UTC)
-    except ValueError:
-        return None
-    zone = timedelta(hours=int(zone_hours), minutes=int(zone_minutes)) * (-1 if sign == b"-" else 1)
-    value = (moment - _EPOCH - zone) // timedelta(milliseconds=1) + second * 1000
-    return value if value < _YEAR_10000 else None
-
-
-def _read_time_local(_: Type, line: bytes, at: int) -> tuple[int, int] | None:
-    value = _local_time(line[at : at + 26])
-    return None if value is None else (at + 26, value)
-
-
-def _read_time_iso8601(_: Type, line: bytes, at: int) -> tuple[int, int] | None:
-    match = _TIME_ISO8601.match(line, at)
-    if match is None:
-        return None
-    *parts, fraction, sign, hours, minutes = match.groups()
-    value = _milliseconds(parts, sign or b"+", hours or b"00", minutes or b"00")
-    return None if value is None else (match.end(), value + int((fraction or b"").ljust(3, b"0")[:3]))
-
-
-def _matched(pattern: re.Pattern[bytes], line: bytes, at: int) -> bytes:
-    match = pattern.match(line, at)
-    return match[0] if match else b""
-
-
-_READERS: dict[Type, Callable[[Type, bytes, int], tuple[int, Any] | None]] = {
-    Type.TIME_LOCAL: _read_time_local,
-    Type.TIME_ISO8601: _read_time_iso8601,
-    Type.MSEC: _read_msec,
-    Type.STATUS: _read_integer,
-    Type.PORT: _read_integer,
-    Type.INTEGER: _read_integer,
-    Type.SECONDS: _read_seconds,
-}
+def lines_of(text: bytes | bytearray, start: int, stop: int) -> list[tuple[bytes, bytes]]:
+    """The lines of ``text[start:stop]``, each without its end and with it."""
+    *ended, rest = bytes(text[start:stop]).split(b"\n")
+    lines = [(line.removesuffix(b"\r"), line + b"\n") for line in ended]
+    return [*lines, (rest.removesuffix(b"\r"), rest)] if rest else lines
 
 
 @lru_cache(maxsize=65536)
@@ -308,17 +157,21 @@ def fanin_bit(text: bytes) -> int:
     return 1 << (hashed >> 58)
 
 
-def _text(line: bytes, span: _Span, _: Output, __: int) -> str:
-    return line[span[0] : span[1]].decode("utf-8", "replace")
+def _outward(text: bytes, *, escaped: bool) -> str:
+    return (unescape(text) if escaped else text).decode("utf-8", "replace")
 
 
-def _value(_: bytes, span: _Span, __: Output, ___: int) -> Any:
-    return span[2]
+def _text(span: Span, _: Output) -> str | None:
+    return _outward(span.text, escaped=span.escaped) if span.there else None
 
 
-def _seconds_sum(line: bytes, span: _Span, _: Output, __: int) -> float | None:
-    items = [item for item in re.split(rb"[ ,:]+", line[span[0] : span[1]]) if item]
-    known = [_read_seconds(Type.SECONDS, item, 0) for item in items]
+def _value(span: Span, _: Output) -> Any:
+    return span.value
+
+
+def _seconds_sum(span: Span, _: Output) -> float | None:
+    items = [item for item in re.split(rb"[ ,:]+", span.text) if item]
+    known = [read_seconds(Type.SECONDS, item, 0) for item in items]
     if any(read is None or read[0] != len(item) for read, item in zip(known, items, strict=True)):
         return None
     values = [read[1] for read in known if read is not None and read[1] is not None]
@@ -328,31 +181,30 @@ def _seconds_sum(line: bytes, span: _Span, _: Output, __: int) -> float | None:
     return total if values else None
 
 
-def _request_part(line: bytes, span: _Span, output: Output, _: int) -> Any:
-    match = _REQUEST.fullmatch(line, span[0], span[1])
+def _request_part(span: Span, output: Output) -> Any:
+    match = _REQUEST.fullmatch(span.text)
     if output.kind is Kind.READABLE:
         return int(match is not None and match[3] is not None)
     group = match[int(output.kind) - int(Kind.METHOD) + 1] if match else None
-    return None if group is None else group.decode("utf-8", "replace")
+    return None if group is None else _outward(group, escaped=span.escaped)
 
 
-def _fanin_first(line: bytes, span: _Span, _: Output, __: int) -> int:
-    first = line[span[0] : span[1]].partition(b",")[0]
+def _fanin_first(span: Span, _: Output) -> int:
+    first = span.text.partition(b",")[0]
     return 0 if first in (b"", b"-") else fanin_bit(first)
 
 
-def _tag(line: bytes, span: _Span, output: Output, _: int) -> int:
-    text = line[span[0] : span[1]]
+def _tag(span: Span, output: Output) -> int:
     for number, pattern in enumerate(output.patterns, 1):
         whole = not pattern or pattern.endswith(b"\0")
-        if text == pattern.removesuffix(b"\0") if whole else text.startswith(pattern):
+        if span.text == pattern.removesuffix(b"\0") if whole else span.text.startswith(pattern):
             return number
     return 0
 
 
-_VALUES: dict[Kind, Callable[[bytes, _Span, Output, int], Any]] = {
+_VALUES: dict[Kind, Callable[[Span, Output], Any]] = {
     Kind.TEXT: _text,
-    Kind.ADDRESS: lambda line, span, _, __: address_number(line[span[0] : span[1]]),
+    Kind.ADDRESS: lambda span, _: address_number(span.text),
     Kind.TIME: _value,
     Kind.UINT16: _value,
     Kind.UINT64: _value,
@@ -362,8 +214,7 @@ _VALUES: dict[Kind, Callable[[bytes, _Span, Output, int], Any]] = {
     Kind.PATH: _request_part,
     Kind.PROTOCOL: _request_part,
     Kind.READABLE: _request_part,
-    Kind.FANIN: lambda line, span, _, __: fanin_bit(line[span[0] : span[1]]),
+    Kind.FANIN: lambda span, _: fanin_bit(span.text),
     Kind.FANIN_FIRST: _fanin_first,
     Kind.TAG: _tag,
-    Kind.OFFSET: lambda _, __, ___, offset: offset,
 }

@@ -1,22 +1,27 @@
-"""The scanner that reads access-log lines: the native one where it was built, else the portable one.
+"""What reads lines: scanners make columns of them, unwrappers take them out of the envelopes of collectors.
 
-``LOGSCAN_SCANNER=portable`` or ``native`` forces one of them, for tests and benchmarks.
+Both are the native ones where they were built, else the portable ones. ``LOGSCAN_SCANNER=portable`` or ``native``
+forces one of them, for tests and benchmarks.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from analyzer.arrow import frame_of
 from analyzer.errors import UsageError
 from analyzer.native import SCANNER
-from analyzer.parsing import portable
+from analyzer.parsing import portable, portable_unwrap
+from analyzer.parsing.log_format import LineFormat
 from analyzer.parsing.portable import Taken
+from analyzer.parsing.portable_unwrap import ROOM, Unwrapped, named_origin, roles_of
 
 if TYPE_CHECKING:
-    from analyzer.parsing.log_format import LineFormat
+    from analyzer.parsing.json_format import Layout
     from analyzer.parsing.schema import Output
+
+__all__ = ["ROOM", "Scanner", "Taken", "Unwrapped", "Unwrapper", "new_scanner", "new_unwrapper", "use_native"]
 
 
 class Scanner(Protocol):
@@ -38,9 +43,46 @@ class Scanner(Protocol):
         """What was scanned since the last call."""
 
 
-def new_scanner(line_format: LineFormat, outputs: list[Output]) -> Scanner:
-    """Make a scanner for lines of this format and these outputs, which must not be empty."""
-    return NativeScanner(line_format, outputs) if use_native() else portable.Scanner(line_format, outputs)
+class Unwrapper(Protocol):
+    """Takes lines out of envelopes of one layout; one thread at a time."""
+
+    def unwrap(self, text: bytes | bytearray, start: int, stop: int, offset: int, into: bytearray) -> int:
+        """Write the inner lines of ``text[start:stop]`` to `into`, each with a newline; return how many bytes.
+
+        The first line of the text begins at byte `offset` of the source. A blank line and one that is not of the
+        layout come out as they are. `into` must have room for the text and `ROOM` bytes more, else ValueError is
+        raised; it may not be the buffer that `text` is.
+        """
+
+    def flush(self, into: bytearray) -> int:
+        """Write what still waits for its continuation; return how many bytes."""
+
+    def take(self) -> Unwrapped:
+        """What was unwrapped since the last call."""
+
+
+def new_scanner(layout: Layout, outputs: list[Output]) -> Scanner:
+    """Make a scanner for lines of this layout and these outputs, which must not be empty."""
+    return NativeScanner(layout, outputs) if use_native() else portable.Scanner(layout, outputs)
+
+
+def new_unwrapper(layout: Layout, join: str | None = None) -> Unwrapper:
+    """Make an unwrapper for envelopes of this layout, whose field `message` is the line inside.
+
+    Parameters
+    ----------
+    layout
+        The envelope.
+    join
+        How a record that was split over several lines is told: ``cri`` by its tag, ``newline`` by the newline that a
+        JSON string lacks, None: none is.
+
+    Raises
+    ------
+    FormatError
+        For another way of joining, and for a message in many places at once.
+    """
+    return NativeUnwrapper(layout, join) if use_native() else portable_unwrap.Unwrapper(layout, join)
 
 
 def use_native() -> bool:
@@ -59,16 +101,22 @@ def use_native() -> bool:
     return SCANNER is not None and wanted != "portable"
 
 
+def _program(layout: Layout) -> tuple[bytes | None, tuple[Any, ...]]:
+    """A layout as the C extension takes it: its prefix, None for JSON, and its fields."""
+    if isinstance(layout, LineFormat):
+        return layout.prefix, tuple((int(f.type), f.literal, int(f.retry)) for f in layout.fields)
+    return None, tuple((int(f.type), f.pointers, int(f.required)) for f in layout.fields)
+
+
 class NativeScanner:
     """scanner.c behind the contract of `Scanner`."""
 
-    def __init__(self, line_format: LineFormat, outputs: list[Output]) -> None:
+    def __init__(self, layout: Layout, outputs: list[Output]) -> None:
         if SCANNER is None:
             raise UsageError("the native scanner was not built when logscan was installed")
-        fields = tuple((int(f.type), f.literal, int(f.retry)) for f in line_format.fields)
         wanted = tuple((int(o.kind), o.field, o.patterns) for o in outputs)
         self._names = [output.name for output in outputs]
-        self._scanner = SCANNER.Scanner(line_format.prefix, fields, wanted)
+        self._scanner = SCANNER.Scanner(*_program(layout), wanted)
         self.scan = self._scanner.scan
         self.reject = self._scanner.reject
         self.misfits = self._scanner.misfits
@@ -79,3 +127,26 @@ class NativeScanner:
         frame = frame_of(rows)
         frame.columns = self._names
         return Taken(frame, frame_of(misfits), lines, blank)
+
+
+class NativeUnwrapper:
+    """The unwrapper in C behind the contract of `Unwrapper`."""
+
+    def __init__(self, layout: Layout, join: str | None = None) -> None:
+        if SCANNER is None:
+            raise UsageError("the native scanner was not built when logscan was installed")
+        roles = roles_of(layout, join)
+        self._names = roles.origins
+        self._origins: list[dict[str, str]] = []
+        numbers = tuple(number for _, number in roles.origins)
+        self._unwrapper = SCANNER.Unwrapper(
+            *_program(layout), roles.message, numbers, roles.join, roles.cri_tag, roles.stream, roles.time
+        )
+        self.unwrap = self._unwrapper.unwrap
+        self.flush = self._unwrapper.flush
+
+    def take(self) -> Unwrapped:
+        """What was unwrapped since the last call."""
+        lines, joined, origins, fitted, input_lines = self._unwrapper.take()
+        self._origins.extend(named_origin(self._names, texts) for texts in origins[len(self._origins) :])
+        return Unwrapped(frame_of(lines), frame_of(joined), self._origins, fitted, input_lines)

@@ -15,19 +15,19 @@ import polars as pl
 from analyzer.errors import FormatError
 
 if TYPE_CHECKING:
-    from analyzer.parsing.log_format import LineFormat
+    from analyzer.parsing.json_format import Layout
 
 
 class Kind(IntEnum):
     """What a scanner writes for a field; the numbers are those of scanner.c."""
 
-    TEXT = 0
+    TEXT = 0  #: null where a JSON object has no such value or an empty one
     ADDRESS = 1  #: UInt128, null where the text is no address
     TIME = 2
     UINT16 = 3
     UINT64 = 4
     SECONDS = 5
-    SECONDS_SUM = 6  #: of an upstream list
+    SECONDS_SUM = 6  #: of an upstream list; of a duration its value
     METHOD = 7
     PATH = 8
     PROTOCOL = 9
@@ -38,6 +38,7 @@ class Kind(IntEnum):
         13  #: UInt8, 1 + the number of the first pattern that the text begins with (whole if it ends with NUL), else 0
     )
     OFFSET = 14
+    LINE = 15  #: UInt32, the number of the line since the last `take`, counted from 0 over all lines
 
 
 TIME = pl.Datetime("ms", "UTC")
@@ -59,6 +60,7 @@ DTYPES: dict[Kind, pl.DataType] = {
     Kind.FANIN_FIRST: pl.UInt64(),
     Kind.TAG: pl.UInt8(),
     Kind.OFFSET: pl.UInt64(),
+    Kind.LINE: pl.UInt32(),
 }
 
 #: column -> (field it is made from, kind). A column made from its own name is the usual case.
@@ -87,7 +89,10 @@ _MADE_FROM: dict[str, tuple[str, Kind]] = {
     "upstream_name": ("upstream_name", Kind.TEXT),
     "upstream_addr": ("upstream_addr", Kind.TEXT),
     "upstream_status": ("upstream_status", Kind.TEXT),
+    "node": ("node", Kind.TEXT),
+    "pod": ("pod", Kind.TEXT),
     "namespace": ("namespace", Kind.TEXT),
+    "container": ("container", Kind.TEXT),
     "offset": ("", Kind.OFFSET),
 }
 
@@ -107,7 +112,7 @@ class Output(NamedTuple):
     patterns: tuple[bytes, ...] = ()
 
 
-def outputs(format_: LineFormat, columns: list[str]) -> list[Output]:
+def outputs(format_: Layout, columns: list[str]) -> list[Output]:
     """How to make these columns from lines of this format; a column that the format does not carry is left out.
 
     Raises

@@ -24,9 +24,14 @@ class JsonFormat:
 
     def render(self, report: Report) -> str:
         """Write `report` with a newline at the end."""
-        options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
-        text = orjson.dumps(_plain(report), option=options).decode()
-        return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)
+        return to_json(report)
+
+
+def to_json(value: object) -> str:
+    """Write a dataclass as JSON with a newline at the end."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+    text = orjson.dumps(_plain(value), option=options).decode()
+    return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)
 
 
 def for_stream(stream: TextIO | None) -> JsonFormat:  # noqa: ARG001

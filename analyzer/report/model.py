@@ -26,7 +26,10 @@ SCHEMA = "logscan.report/1"
 class SourceRow:
     """One input and what its lines were: ``lines = parsed + rejected + other``.
 
-    `format` and `envelope` are None where none was recognised; `error` says what could not be read, None where all was.
+    `format` and `envelope` are None where none was recognised. `format` reads most lines or is expected to; `formats`
+    says how many lines each one read. Several envelopes are joined by ``+``, the outermost first. `node` and `pod` are
+    None where they are not known or not the same for all lines. `error` says what could not be read, None where all
+    was.
     """
 
     uri: str
@@ -40,6 +43,7 @@ class SourceRow:
     rejected: int
     other: int
     error: str | None = None
+    formats: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ character is, and its markup is never interpreted.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+import os
+import shutil
+from typing import TYPE_CHECKING, TextIO
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -63,6 +65,14 @@ class Page:
         for line in self._lines:
             console.print(line, no_wrap=True, overflow="ignore", crop=False)
         return "\n".join(line.rstrip() for line in file.getvalue().split("\n"))
+
+
+def terminal(stream: TextIO | None) -> tuple[int, bool]:
+    """Columns to fit and whether to write colours: 80 and none unless the text goes to a terminal."""
+    if stream is None or not stream.isatty():
+        return 80, False
+    color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return min(max(shutil.get_terminal_size().columns, 40), 120), color
 
 
 def first_that_fits(room: int, *variants: str) -> str:

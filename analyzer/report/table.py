@@ -5,13 +5,11 @@ What stands where, and in which words. Making it fit, safe and coloured is the w
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
 from analyzer.readings.shares import percent
-from analyzer.report.page import GAP, INDENT, LABEL, Page, first_that_fits, flow
+from analyzer.report.page import GAP, INDENT, LABEL, Page, first_that_fits, flow, terminal
 from analyzer.report.text import number, percentage, printable, size
 
 if TYPE_CHECKING:
@@ -83,10 +81,8 @@ class TableFormat:
 
 def for_stream(stream: TextIO | None) -> TableFormat:
     """Make the format for where the text goes: 80 columns without colour unless that is a terminal."""
-    if stream is None or not stream.isatty():
-        return TableFormat()
-    color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return TableFormat(width=min(max(shutil.get_terminal_size().columns, 40), 120), color=color)
+    width, color = terminal(stream)
+    return TableFormat(width=width, color=color)
 
 
 def _headline(page: Page, report: Report) -> None:

@@ -4,7 +4,8 @@
 knows what a line means.
 """
 
-from analyzer.sources.find import Source, find
-from analyzer.sources.reading import Piece, Reader, open_source
+from analyzer.sources.find import Source, find, pod_of_path
+from analyzer.sources.opening import open_source
+from analyzer.sources.reading import MAX_LINE, Block, Piece, Reader
 
-__all__ = ["Piece", "Reader", "Source", "find", "open_source"]
+__all__ = ["MAX_LINE", "Block", "Piece", "Reader", "Source", "find", "open_source", "pod_of_path"]

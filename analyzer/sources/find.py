@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Names that a directory is searched for.
-_LOG_NAME = re.compile(r"access|\.log\b|\.gz$", re.IGNORECASE)
+_LOG_NAME = re.compile(r"access|\.log\b|\.(gz|zst|bz2|xz)$", re.IGNORECASE)
 
 #: ``/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restart>.log``, also rotated
 #: (open-telemetry/opentelemetry-collector-contrib pkg/stanza, parser "container").
@@ -80,7 +80,8 @@ def _in_directory(directory: str) -> list[str]:
     found = _logs_in(directory)
     if not found:
         raise SourceError(
-            f"{directory}: expected logs in this directory, found no file named like access*, *.log, *.log.1 or *.gz",
+            f"{directory}: expected logs in this directory, "
+            "found no file named like access*, *.log, *.log.1, *.gz or *.zst",
             hint="name the files themselves, or a glob in quotes",
         )
     return found
@@ -104,6 +105,12 @@ def _is_log(name: str) -> bool:
     return _LOG_NAME.search(name) is not None and not name.startswith(".")
 
 
-def _source(path: str) -> Source:
+def pod_of_path(path: str) -> tuple[str, str, str] | None:
+    """Pod, namespace and container of a log by its path, where the kubelet or the container runtime named it."""
     match = _POD_PATH.search(path) or _CONTAINER_PATH.search(path)
-    return Source(path, **match.groupdict()) if match else Source(path)
+    return (match["pod"], match["namespace"], match["container"]) if match else None
+
+
+def _source(path: str) -> Source:
+    pod, namespace, container = pod_of_path(path) or (None, None, None)
+    return Source(path, namespace, pod, container)

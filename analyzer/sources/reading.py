@@ -2,81 +2,151 @@
 
 A regular file is cut into byte ranges that end where lines end; each is read by the thread that scans it, into one
 small buffer used again and again (fresh memory and mapped pages both cost more than the copy, and both count as
-memory in use). What can only be read forward (standard input, pipes, gzip) comes as pieces already in memory.
+memory in use). What can only be read forward (standard input, pipes, compressed files) is in `analyzer.sources.streams`
+and comes as pieces already in memory.
 
+A file is read up to the size that it has when it is opened; what is appended later is for the next run.
 A line longer than `MAX_LINE` is no access-log line; it passes through in bounded parts.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import stat
-import sys
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from analyzer.errors import SourceError
-from analyzer.sources.compression import MAGIC_ZSTD, Gunzip, is_gzip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from analyzer.sources.find import Source
+    #: Whether a record that these last lines before a cut begin goes on behind it.
+    OpenEnd = Callable[[bytes], bool]
 
 #: nginx limits a request line and each header to 32 KiB as ingress-nginx sets it up, so no real line comes near.
 MAX_LINE = 1 << 20
 #: Bytes of a piece: large enough for group_by to pay, small enough that a few in flight stay cheap.
 PIECE = 32 << 20
-_STREAM_PIECE = 16 << 20
-_HEAD = 256 << 10
-_BOM = b"\xef\xbb\xbf"
+HEAD = 256 << 10
+BOM = b"\xef\xbb\xbf"
+#: Bytes before a cut that are looked at for a record that goes on behind it.
+_TAIL = 64 << 10
+#: Line ends behind a cut that are each tried in its place; further on they are tried ever further apart.
+_TRIED = 64
 
 
 class Block(NamedTuple):
     """Whole lines in ``text[:stop]``, or a part of a line that is too long."""
 
-    text: bytearray
+    text: bytes | bytearray
     stop: int
     offset: int
     too_long: bool = False
     continued: bool = False
 
 
-class _Readable(Protocol):
-    def readinto(self, buffer: memoryview, /) -> int | None: ...
+class Readable(Protocol):
+    """Bytes that are read forward."""
+
+    error: SourceError | None  #: why they ended before their end
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read some bytes; 0 at the end."""
 
 
-class _FileRange(io.RawIOBase):
+def cut(source: Readable, new: Callable[[], bytearray], offset: int, *, inside: bool) -> Iterator[Block]:
+    """Cut text into blocks. Each is in a buffer that `new` gives; where that is always one, it lasts until the next.
+
+    Raises
+    ------
+    SourceError
+        Where the text breaks off, after all of it.
+    """
+    buffer, held, ended = new(), 0, False
+    while held or not ended:
+        if not ended:
+            got = source.readinto(memoryview(buffer)[held:])
+            held, ended = held + got, not got
+        if inside and held:
+            stop = buffer.find(b"\n", 0, held) + 1 or held
+            yield Block(buffer, stop, offset, too_long=True, continued=True)
+            inside = buffer[stop - 1] != 0x0A
+        elif stop := buffer.rfind(b"\n", 0, held) + 1:
+            yield Block(buffer, stop, offset)
+        elif held == len(buffer):
+            stop, inside = held, True
+            yield Block(buffer, stop, offset, too_long=True)
+        elif held and ended:
+            stop = held
+            yield Block(buffer, stop, offset)
+        else:
+            continue
+        rest = memoryview(buffer)[stop:held]
+        buffer, held, offset = new(), held - stop, offset + stop
+        memoryview(buffer)[:held] = rest
+    if source.error is not None:
+        raise source.error
+
+
+class Held:
+    """Blocks in memory, one behind the other; their buffers go back to `free` when nobody needs them any more."""
+
+    def __init__(self, blocks: Sequence[Block], free: Callable[[bytearray], object]) -> None:
+        self.blocks = blocks
+        self._free = free
+
+    def __del__(self) -> None:
+        """Let go of the buffers."""
+        for block in self.blocks:
+            if isinstance(block.text, bytearray):
+                self._free(block.text)
+
+    @property
+    def stop(self) -> int:
+        """Where the last one ends."""
+        return self.blocks[-1].offset + self.blocks[-1].stop
+
+    def read(self, start: int, size: int) -> bytes:
+        """Bytes from `start` on, up to the end of a block at most."""
+        block = self.blocks[bisect_right(self.blocks, start, key=lambda block: block.offset) - 1]
+        at = start - block.offset
+        return bytes(memoryview(block.text)[at : min(at + size, block.stop)])
+
+
+class _Range:
     """Bytes ``[start, stop)`` of an open file, read without moving the file's own position."""
 
     def __init__(self, fd: int, start: int, stop: int) -> None:
         self._fd, self._at, self._stop = fd, start, stop
+        self.error: SourceError | None = None
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview, /) -> int:
+        if self._at == self._stop:
+            return 0
         try:
             got = os.preadv(self._fd, [buffer[: self._stop - self._at]], self._at)
         except OSError as error:
-            raise SourceError(f"cannot be read further than byte {self._at:,}: {error.strerror}") from None
+            self.error = SourceError(f"cannot be read further than byte {self._at:,}: {error.strerror}")
+            return 0
+        if not got:
+            self.error = SourceError(f"was cut at byte {self._at:,} while it was read")
         self._at += got
         return got
-
-    def check_end(self) -> None:
-        """Raise where the file ended before the range did."""
-        if self._at < self._stop:
-            raise SourceError(f"was cut at byte {self._at:,} while it was read")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A part of a source: where it begins in the (decompressed) source and how to read it.
 
-    `inside` says that it begins within a line that is too long.
+    `inside` says that it begins within a line that is too long. A piece of a file can be read until its reader is
+    closed.
     """
 
     offset: int
     inside: bool
-    content: bytes | tuple[int, int, int]
+    content: Held | tuple[int, int, int]
 
     def blocks(self) -> Iterator[Block]:
         """Read the piece as blocks of whole lines. A block is valid until the next one is asked for.
@@ -86,36 +156,69 @@ class Piece:
         SourceError
             Where the source breaks off, after all that could be read.
         """
-        source: _Readable
-        source = io.BytesIO(self.content) if isinstance(self.content, bytes) else _FileRange(*self.content)
-        buffer = bytearray(MAX_LINE)
-        view = memoryview(buffer)
-        held, offset, inside = 0, self.offset, self.inside
-        while got := source.readinto(view[held:]):
-            held += got
-            if inside:
-                newline = buffer.find(b"\n", 0, held) + 1
-                stop = newline or held
-                yield Block(buffer, stop, offset, too_long=True, continued=True)
-                inside = not newline
-            else:
-                stop = buffer.rfind(b"\n", 0, held) + 1
-                if stop:
-                    yield Block(buffer, stop, offset)
-                elif held == MAX_LINE:
-                    stop, inside = held, True
-                    yield Block(buffer, stop, offset, too_long=True)
-            offset += stop
-            view[: held - stop] = view[stop:held]
-            held -= stop
-        while held:  # what an `inside` part left behind may hold more than one line
-            stop = buffer.rfind(b"\n", 0, held) + 1 or held
-            yield Block(buffer, stop, offset)
-            offset += stop
-            view[: held - stop] = view[stop:held]
-            held -= stop
-        if isinstance(source, _FileRange):
-            source.check_end()
+        if isinstance(self.content, Held):
+            yield from self.content.blocks
+        else:
+            buffer = bytearray(MAX_LINE)
+            yield from cut(_Range(*self.content), lambda: buffer, self.offset, inside=self.inside)
+
+    def read(self, start: int, size: int) -> bytes:
+        """At most so many bytes of the (decompressed) source from byte `start` of it on, fewer at the piece's end.
+
+        Raises
+        ------
+        ValueError
+            Where `start` is not in the piece.
+        SourceError
+            Where the source cannot be read any more.
+        """
+        stop = self.content.stop if isinstance(self.content, Held) else self.content[2]
+        if not self.offset <= start <= stop:
+            raise ValueError(f"expected an offset from {self.offset} to {stop}, got {start}")
+        parts: list[bytes] = []
+        wanted = min(size, stop - start)
+        while wanted > 0 and (part := self._read(start, wanted)):
+            parts.append(part)
+            start, wanted = start + len(part), wanted - len(part)
+        return b"".join(parts)
+
+    def _read(self, start: int, size: int) -> bytes:
+        if isinstance(self.content, Held):
+            return self.content.read(start, size)
+        try:
+            return os.pread(self.content[0], size, start)
+        except OSError as error:
+            raise SourceError(f"cannot be read at byte {start:,}: {error.strerror}") from None
+
+    def line_at(self, start: int) -> bytes:
+        """The line that begins at byte `start` of the (decompressed) source, with its newline; its first `MAX_LINE`."""
+        size = min(4096, MAX_LINE)
+        while True:
+            text = self.read(start, size)
+            end = text.find(b"\n") + 1
+            if end or len(text) < size or size == MAX_LINE:
+                return text[: end or None]
+            size = min(16 * size, MAX_LINE)
+
+
+def behind_cut(before: bytes, behind: bytes, open_end: OpenEnd) -> int:
+    """How many bytes of the lines behind a cut belong to what is open at the end of those before it; all at most."""
+    text, at = before + behind, len(before)
+    for tried in count(-_TRIED):
+        for _ in range(1 << max(0, tried)):
+            at = text.find(b"\n", at) + 1 or len(text)
+        if at == len(text) or not open_end(tail_of(text, at)):
+            return at - len(before)
+    raise AssertionError
+
+
+def tail_of(text: bytes, end: int) -> bytes:
+    """The last lines before `end`, where a line ends: 64 KiB of whole lines, or the last one alone if it is longer."""
+    begin = end - _TAIL
+    if begin <= 0:
+        return text[:end]
+    begin = text.find(b"\n", begin - 1, end - 1) + 1 or text.rfind(b"\n", 0, end - 1) + 1
+    return text[begin:end]
 
 
 class Reader(Protocol):
@@ -125,65 +228,49 @@ class Reader(Protocol):
     error: str | None  #: why reading broke off, known when the pieces are through
     bytes_read: int  #: bytes of the source as stored
 
-    def pieces(self) -> Iterator[Piece]:
-        """The source from its beginning, in order."""
+    def pieces(self, open_end: OpenEnd | None = None) -> Iterator[Piece]:
+        """The source from its beginning, in order; what can only be read forward, once.
+
+        Parameters
+        ----------
+        open_end
+            Called with the last lines before a cut between two pieces (`tail_of`); while it says True the cut moves to
+            the next line end, `MAX_LINE` bytes on at most.
+        """
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, and of what reads it."""
 
 
-def open_source(source: Source) -> Reader:
-    """Open a source for reading.
-
-    Raises
-    ------
-    SourceError
-        Where it cannot be opened, or is compressed in a way that is not read.
-    """
-    name = "standard input" if source.uri == "-" else source.uri or '""'
-    if source.uri == "-" and sys.__stdin__ is None:
-        raise SourceError("standard input: cannot be read: it is closed")
-    try:
-        fd = os.dup(0) if source.uri == "-" else os.open(source.uri, os.O_RDONLY)
-    except FileNotFoundError:
-        raise SourceError(f"{name}: expected a file, a directory, a glob or -, found nothing there") from None
-    except OSError as error:
-        raise SourceError(f"{name}: cannot be read: {error.strerror}") from None
-    try:
-        if stat.S_ISREG(os.fstat(fd).st_mode) and source.uri != "-":
-            first = os.pread(fd, 4, 0)
-            if not is_gzip(first) and first != MAGIC_ZSTD:
-                return _File(fd)
-        return _Stream(fd)
-    except OSError as error:
-        os.close(fd)
-        raise SourceError(f"{name}: cannot be read: {error.strerror}") from None
-    except SourceError as error:
-        os.close(fd)
-        raise SourceError(f"{name}: {error}", error.hint) from None
-
-
-class _File:
-    """A plain regular file."""
+class File:
+    """A plain regular file; it takes over the descriptor."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._size = os.fstat(fd).st_size
-        self.head = os.pread(fd, _HEAD, 0).removeprefix(_BOM)
+        self.head = os.pread(fd, HEAD, 0).removeprefix(BOM)
         self.error: str | None = None
         self.bytes_read = self._size
 
-    def pieces(self) -> Iterator[Piece]:
-        start = len(_BOM) if os.pread(self._fd, len(_BOM), 0) == _BOM else 0
+    def pieces(self, open_end: OpenEnd | None = None) -> Iterator[Piece]:
+        """See `Reader`."""
+        start = len(BOM) if os.pread(self._fd, len(BOM), 0) == BOM else 0
         inside = False
         while start < self._size:
             try:
                 stop, next_inside = self._cut(min(start + PIECE, self._size))
+                if open_end is not None and stop < self._size and not next_inside:
+                    stop += self._open_at(start, stop, open_end, inside=inside)
             except OSError as error:
                 self.error = f"cannot be read further than byte {start:,}: {error.strerror}"
                 return
             yield Piece(start, inside, (self._fd, start, stop))
             start, inside = stop, next_inside
+            size = os.fstat(self._fd).st_size
+            if size < start:
+                self.error = f"was cut at byte {size:,} while it was read"
+                self.bytes_read = start
+                return
 
     def _cut(self, at: int) -> tuple[int, bool]:
         """Where the line that `at` stands in ends, or some way on where it is too long."""
@@ -198,72 +285,19 @@ class _File:
             at += len(text)
         return min(at, self._size), at < self._size
 
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-class _Stream:
-    """Standard input, a pipe, or a compressed file: read forward, once."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._raw = io.BufferedReader(io.FileIO(fd, closefd=False), 1 << 20)
-        magic = self._raw.read(4)
-        if magic == MAGIC_ZSTD:
-            raise SourceError(
-                "expected text or gzip, got zstd", hint="decompress it first: zstd -dc FILE | logscan ..."
-            )
-        self._gunzip = Gunzip(self._raw, magic) if is_gzip(magic) else None
-        self.error: str | None = None
-        self.bytes_read = len(magic)
-        self.head = b"" if self._gunzip is not None else magic
-        while len(self.head) < _HEAD and (text := self._read(_HEAD)):
-            self.head += text
-        self._begun = self.head
-        self.head = self.head.removeprefix(_BOM)
-
-    def _read(self, size: int) -> bytes:
-        """More decompressed bytes; none at the end and where the source is broken, which `error` then says."""
-        try:
-            if self._gunzip is not None:
-                text = self._gunzip.read(size)
-                self.bytes_read = self._gunzip.bytes_read
-                return text
-            text = self._raw.read1(size)
-            self.bytes_read += len(text)
-        except OSError as error:
-            self.error = f"cannot be read further: {error.strerror or error}"
-            return b""
-        except SourceError as error:
-            self.error = str(error)
-            return b""
-        return text
-
-    def pieces(self) -> Iterator[Piece]:
-        held = [self._begun]
-        size, offset, inside = len(self._begun), 0, False
-        if self.head is not self._begun:
-            held, size, offset = [self.head], len(self.head), len(_BOM)
-        while True:
-            text = self._read(1 << 20) if self.error is None else b""
-            held.append(text)
-            size += len(text)
-            if text and size < _STREAM_PIECE:
-                continue
-            whole = b"".join(held)
-            cut = len(whole) if not text else whole.rfind(b"\n") + 1
-            next_inside = False
-            if text and size - cut >= MAX_LINE:
-                cut, next_inside = size, True
-            if cut:
-                yield Piece(offset, inside, whole[:cut])
-                inside = next_inside
-            if not text:
-                return
-            offset += cut
-            held = [whole[cut:]]
-            size -= cut
+    def _open_at(self, start: int, stop: int, open_end: OpenEnd, *, inside: bool) -> int:
+        """How much further on the cut at `stop` has to be."""
+        begin = max(start, stop - MAX_LINE)
+        before = os.pread(self._fd, stop - begin, begin)
+        if begin > start or inside:
+            before = before[before.find(b"\n") + 1 :]
+        if not before or not open_end(tail_of(before, len(before))):
+            return 0
+        behind = os.pread(self._fd, min(MAX_LINE, self._size - stop), stop)
+        if stop + len(behind) < self._size:
+            behind = behind[: behind.rfind(b"\n") + 1]
+        return behind_cut(before, behind, open_end)
 
     def close(self) -> None:
-        self._raw.close()
+        """See `Reader`."""
         os.close(self._fd)

@@ -7,11 +7,15 @@ GoogleHC, Azure's "Load Balancer Agent" and HealthProbe, each in its vendor's do
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer.parsing.log_format import LineFormat, Type
+from analyzer.parsing.log_format import Type
 from analyzer.parsing.schema import DTYPES, Kind, Output
+
+if TYPE_CHECKING:
+    from analyzer.parsing.formats import Layout
 
 HEALTH_PROBES = (b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/", b"Load Balancer Agent", b"HealthProbe")
 
@@ -52,23 +56,23 @@ _WANTED: dict[str, tuple[str, Kind, tuple[bytes, ...], object]] = {
 }
 
 
-def narrow_outputs(line_format: LineFormat) -> list[Output]:
+def narrow_outputs(layout: Layout) -> list[Output]:
     """What to ask a scanner for."""
-    carried = line_format.columns
+    carried = layout.columns
     wanted = [
         Output(name, kind, carried[column], patterns)
         for name, (column, kind, patterns, _) in _WANTED.items()
         if column in carried
     ]
-    if has_exact_times(line_format):
+    if has_exact_times(layout):
         wanted.append(Output("request_time", Kind.SECONDS, carried["request_time"]))
     return wanted or [Output("offset", Kind.OFFSET, 0)]
 
 
-def has_exact_times(line_format: LineFormat) -> bool:
+def has_exact_times(layout: Layout) -> bool:
     """Whether the format says to the millisecond when a request came: ``$msec`` and ``$request_time``."""
-    carried = line_format.columns
-    return "request_time" in carried and "time" in carried and line_format.fields[carried["time"]].type is Type.MSEC
+    carried = layout.columns
+    return "request_time" in carried and "time" in carried and layout.fields[carried["time"]].type is Type.MSEC
 
 
 def complete(rows: pl.DataFrame) -> pl.DataFrame:

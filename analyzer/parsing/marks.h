@@ -1,0 +1,169 @@
+/* The structure of JSON text: where its strings, containers and scalars end, found 64 bytes at a time.
+ *
+ * No function here looks at a byte more than a few times, whatever the text holds.
+ */
+#ifndef LOGSCAN_MARKS_H
+#define LOGSCAN_MARKS_H
+
+#include "text.h"
+
+static inline bool is_blank(uint8_t c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+static inline const uint8_t *skip_blanks(const uint8_t *p, const uint8_t *end) {
+    while (p < end && is_blank(*p)) p++;
+    return p;
+}
+
+static inline const uint8_t *skip_commas(const uint8_t *p, const uint8_t *end) {
+    while (p < end && (*p == ',' || is_blank(*p))) p++;
+    return p;
+}
+
+/* The last bytes of readable memory, as 64. */
+static __attribute__((noinline)) const uint8_t *copy_block(const uint8_t *p, const uint8_t *end, uint8_t *copy) {
+    memset(copy, 0, 64);
+    memcpy(copy, p, (size_t)(end - p < 64 ? end - p : 64));
+    return copy;
+}
+
+/* Where 64 bytes can be read that are those at p as far as the text reaches; what stands behind is anything. */
+static inline const uint8_t *block_at(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint8_t *copy) {
+    return limit - p >= 64 ? p : copy_block(p, end, copy);
+}
+
+/* What gives JSON its structure in 64 bytes, the first byte in the lowest bit. */
+typedef struct {
+    uint64_t quotes, backslashes, brackets;
+} Marks;
+
+static inline Marks marks_of(const uint8_t *block) {
+#if defined(__SSE2__)
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), lower = _mm_set1_epi8(0x20),
+                  opening = _mm_set1_epi8('{'), closing = _mm_set1_epi8('}');
+    Marks marks = {0, 0, 0};
+    for (int i = 0; i < 64; i += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(block + i));
+        __m128i curly = _mm_or_si128(bytes, lower); /* square brackets are curly ones without this bit */
+        __m128i brackets = _mm_or_si128(_mm_cmpeq_epi8(curly, opening), _mm_cmpeq_epi8(curly, closing));
+        marks.quotes |= (uint64_t)(uint16_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, quote)) << i;
+        marks.backslashes |= (uint64_t)(uint16_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, backslash)) << i;
+        marks.brackets |= (uint64_t)(uint16_t)_mm_movemask_epi8(brackets) << i;
+    }
+    return marks;
+#else
+    return (Marks){mask64(block, '"'), mask64(block, '\\'),
+                   mask64(block, '{') | mask64(block, '}') | mask64(block, '[') | mask64(block, ']')};
+#endif
+}
+
+/* The quotes of 64 bytes, kept while the walk goes on within them: most strings are short. */
+typedef struct {
+    const uint8_t *base;
+    uint64_t quotes;
+} Quotes;
+
+static inline Quotes quotes_at(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    uint8_t copy[64];
+    return (Quotes){p, mask64(block_at(p, end, limit, copy), '"')};
+}
+
+static inline const uint8_t *next_quote(Quotes *at, const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    while (p < end) {
+        if (p - at->base >= 64) *at = quotes_at(p, end, limit);
+        uint64_t mask = at->quotes >> (p - at->base);
+        if (mask) {
+            p += __builtin_ctzll(mask);
+            return p < end ? p : NULL;
+        }
+        if (end - at->base <= 64) return NULL;
+        p = at->base + 64;
+    }
+    return NULL;
+}
+
+/* The quote that ends the string which begins at p, or NULL. */
+static inline const uint8_t *string_end(Quotes *at, const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    const uint8_t *start = p;
+    while ((p = next_quote(at, p, end, limit)) != NULL) {
+        if (p[-1] != '\\' || !quote_is_escaped(start, p)) return p;
+        p++;
+    }
+    return NULL;
+}
+
+/* Each bit of the result is whether an odd number of bits are set in `bits` up to it. */
+static inline uint64_t prefix_xor(uint64_t bits) {
+    for (int shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
+    return bits;
+}
+
+/* Behind the bracket that closes the container at p, or NULL. Brackets of both kinds count alike. */
+static __attribute__((noinline)) const uint8_t *skip_container(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    const uint8_t *start = p;
+    size_t depth = 0;
+    uint64_t inside = 0;     /* all ones where the block before ended in a string */
+    uint64_t backslash = 0;  /* 1 where it ended with a backslash */
+    for (;; p += 64) {
+        uint8_t copy[64];
+        const uint8_t *block = block_at(p, end, limit, copy);
+        uint64_t valid = end - p >= 64 ? ~0ULL : (1ULL << (end - p)) - 1;
+        Marks marks = marks_of(block);
+        uint64_t quotes = marks.quotes & valid;
+        if (quotes & (marks.backslashes << 1 | backslash)) {
+            /* A backslash before a quote means something in a string only: one quote after the other. */
+            uint64_t real = 0;
+            bool open = inside;
+            for (uint64_t rest = quotes; rest; rest &= rest - 1) {
+                if (open && quote_is_escaped(start, p + __builtin_ctzll(rest))) continue;
+                open = !open;
+                real |= rest & -rest;
+            }
+            quotes = real;
+        }
+        backslash = marks.backslashes >> 63;
+        uint64_t strings = prefix_xor(quotes) ^ inside;
+        inside = 0 - (strings >> 63);
+        uint64_t brackets = marks.brackets & valid & ~strings;
+        for (; brackets; brackets &= brackets - 1) {
+            int at = __builtin_ctzll(brackets);
+            if (block[at] == '{' || block[at] == '[')
+                depth++;
+            else if (--depth == 0)
+                return p + at + 1;
+        }
+        if (end - p <= 64) return NULL;
+    }
+}
+
+/* First `,`, `}` or `]` in [p, end), or end. */
+static inline const uint8_t *find_separator(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+#if defined(__SSE2__)
+    for (; p < end && limit - p >= 16; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i brackets = _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('}'));
+        int mask = _mm_movemask_epi8(_mm_or_si128(brackets, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(','))));
+        if (mask) {
+            p += __builtin_ctz((unsigned)mask);
+            return p < end ? p : end;
+        }
+    }
+#else
+    (void)limit;
+#endif
+    while (p < end && *p != ',' && *p != '}' && *p != ']') p++;
+    return p < end ? p : end;
+}
+
+/* Where the scalar at p ends, or NULL. In an object a comma ends it only before the next key, because nginx writes
+ * `"x": 0.001, 0.002, "y": ...`. */
+static inline const uint8_t *scalar_end(const uint8_t *p, const uint8_t *end, const uint8_t *limit, bool in_object) {
+    while ((p = find_separator(p, end, limit)) < end) {
+        if (*p != ',' || !in_object) return p;
+        const uint8_t *next = skip_blanks(p + 1, end);
+        if (next < end && *next == '"') return p;
+        p = next;
+    }
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,313 @@
+/* Columns: what the Scanner writes for each field of a line that fits.
+ */
+#ifndef LOGSCAN_ROWS_H
+#define LOGSCAN_ROWS_H
+
+#include "../arrow.h"
+#include "layout.h"
+
+/* ---- what Python says: outputs (the numbers are those of schema.Kind) -------------------------------------------- */
+
+enum {
+    OUT_TEXT,
+    OUT_ADDRESS,
+    OUT_TIME,
+    OUT_UINT16,
+    OUT_UINT64,
+    OUT_SECONDS,
+    OUT_SECONDS_SUM,
+    OUT_METHOD,
+    OUT_PATH,
+    OUT_PROTOCOL,
+    OUT_READABLE,
+    OUT_FANIN,
+    OUT_FANIN_FIRST,
+    OUT_TAG,
+    OUT_OFFSET,
+    OUT_LINE,
+    OUT_KINDS
+};
+
+static const struct {
+    const char *format;
+    uint8_t width;
+    bool nullable;
+} KINDS[OUT_KINDS] = {
+    [OUT_TEXT] = {"vu", 16, false},       [OUT_ADDRESS] = {"_plu128", 16, true}, [OUT_TIME] = {"tsm:UTC", 8, true},
+    [OUT_UINT16] = {"S", 2, true},        [OUT_UINT64] = {"L", 8, true},         [OUT_SECONDS] = {"g", 8, true},
+    [OUT_SECONDS_SUM] = {"g", 8, true},   [OUT_METHOD] = {"vu", 16, true},       [OUT_PATH] = {"vu", 16, true},
+    [OUT_PROTOCOL] = {"vu", 16, true},    [OUT_READABLE] = {"C", 1, false},      [OUT_FANIN] = {"L", 8, false},
+    [OUT_FANIN_FIRST] = {"L", 8, false},  [OUT_TAG] = {"C", 1, false},           [OUT_OFFSET] = {"L", 8, false},
+    [OUT_LINE] = {"I", 4, false},
+};
+
+#define MAX_OUTPUTS 64
+#define MAX_TAGS 32
+#define KEPT_BLANK 2048 /* of empty lines in a row: an error record of nginx has no more bytes (NGX_MAX_ERROR_STR) */
+
+typedef struct {
+    uint8_t kind;
+    uint8_t field;
+    uint8_t n_tags;
+    bool nullable;
+    struct {
+        const uint8_t *text;
+        size_t len;
+    } tags[MAX_TAGS];
+    Buffer values;
+    Buffer validity;
+    int64_t nulls;
+} Output;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *program; /* the tuples from Python, which own the literals and tags */
+    Layout layout;
+    int n_outputs;
+    Output outputs[MAX_OUTPUTS];
+    bool has_text;
+
+    /* the batch that is being filled */
+    size_t rows, capacity;
+    uint64_t lines;
+    PyObject *texts; /* list of the buffers that string views point into */
+    Buffer repaired; /* text that is not in the log: repaired where it was not UTF-8, unescaped, joined */
+    size_t repaired_len;
+    Buffer bad_text, bad_ends, bad_offset, bad_where, bad_number, bad_field, bad_reason;
+    size_t bad_rows, bad_len;
+    uint64_t blank;     /* empty lines that are counted and not kept */
+    uint64_t blank_run; /* empty lines in a row up to here */
+} Scanner;
+
+/* ---- the request line ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const uint8_t *start, *end;
+} Part;
+
+typedef struct {
+    Part method, path, protocol;
+    bool readable;
+} Request;
+
+/* `GET /path HTTP/1.1`: an upper-case method, a target, a protocol; HTTP/0.9 has none. */
+static Request split_request(const Span *request) {
+    Request parts = {0};
+    const uint8_t *p = request->start, *end = request->end;
+    while (p < end && ((*p >= 'A' && *p <= 'Z') || *p == '_' || *p == '-')) p++;
+    if (p == request->start || p >= end - 1 || *p != ' ') return parts;
+    const uint8_t *blank = end;
+    do blank--;
+    while (blank > p && *blank != ' ' && end - blank <= 12); /* no protocol is longer */
+    bool protocol = blank > p + 1 && *blank == ' ' && starts_with(blank + 1, end, (const uint8_t *)"HTTP/", 5);
+    parts.method = (Part){request->start, p};
+    parts.path = (Part){p + 1, protocol ? blank : end};
+    if (protocol) parts.protocol = (Part){blank + 1, end};
+    parts.readable = protocol;
+    return parts;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+static inline void set_valid(Output *out, size_t row, bool valid) {
+    uint8_t *bits = out->validity.data + (row >> 3);
+    if ((row & 7) == 0) *bits = 0;
+    *bits |= (uint8_t)(valid << (row & 7));
+    out->nulls += !valid;
+}
+
+/* The number of the buffer that holds repaired text, until the real number is known (export_rows). */
+#define REPAIRED_BUFFER INT32_MAX
+
+/* Text of a line, and which of the scanned texts holds it. */
+typedef struct {
+    const uint8_t *text;
+    int32_t index;
+    bool ascii; /* the whole line, as far as that is known */
+} Source;
+
+static void set_view(Output *out, size_t row, const uint8_t *data, size_t length, int32_t index, size_t offset) {
+    int32_t header[4] = {(int32_t)length, 0, index, (int32_t)offset};
+    if (length <= 12)
+        memset(&header[1], 0, 12);
+    memcpy(&header[1], data, length <= 12 ? length : 4);
+    memcpy(out->values.data + row * 16, header, 16);
+}
+
+/* Put a copy of the text, repaired and if so asked unescaped. */
+static bool put_copy(Scanner *self, Output *out, size_t row, const uint8_t *p, const uint8_t *end, bool escaped) {
+    size_t size = (size_t)(end - p), offset = self->repaired_len;
+    if (offset + 3 * size > INT32_MAX || !buffer_grow(&self->repaired, offset, offset + 4 * size + 64)) return false;
+    uint8_t *copy = self->repaired.data + offset;
+    if (escaped)
+        end = unescape(p, end, copy);
+    else
+        end = (uint8_t *)memcpy(copy, p, size) + size;
+    size_t length = (size_t)(end - copy);
+    if (!is_ascii(copy, end) && !is_utf8(copy, end)) { /* once more, from behind the room that it may take */
+        memcpy(copy + 3 * size, copy, length);
+        length = (size_t)(repair_utf8(copy + 3 * size, copy + 3 * size + length, copy) - copy);
+    }
+    self->repaired_len += length;
+    set_view(out, row, copy, length, REPAIRED_BUFFER, offset);
+    return true;
+}
+
+static bool put_view(Scanner *self, Output *out, size_t row, const uint8_t *p, const uint8_t *end,
+                     const Source *source) {
+    if (!source->ascii && !is_ascii(p, end) && !is_utf8(p, end)) return put_copy(self, out, row, p, end, false);
+    set_view(out, row, p, (size_t)(end - p), source->index, (size_t)(p - source->text));
+    return true;
+}
+
+/* Put a part of a field. */
+static inline bool put_text(Scanner *self, Output *out, size_t row, const uint8_t *p, const uint8_t *end,
+                            const Span *span, const Source *source) {
+    if (self->layout.json) {
+        bool escaped = !span->raw && has_escape(p, end);
+        if (escaped || span->joined) return put_copy(self, out, row, p, end, escaped);
+    }
+    return put_view(self, out, row, p, end, source);
+}
+
+/* The sum over the items of an upstream list; `-` is no try. */
+static bool seconds_sum(const Span *span, double *sum) {
+    const uint8_t *p = span->start;
+    bool any = false;
+    *sum = 0;
+    while (p < span->end) {
+        Span item;
+        if (*p == ' ' || *p == ',' || *p == ':') {
+            p++;
+            continue;
+        }
+        const uint8_t *stop = read_seconds(p, span->end, span->end, &item);
+        if (stop == NULL || stop == p || (stop < span->end && *stop != ',' && *stop != ' ' && *stop != ':')) return false;
+        if (item.present) {
+            *sum += seconds_value(item.number, item.decimals);
+            any = true;
+        }
+        p = stop;
+    }
+    return any;
+}
+
+/* Rows of the last batch: the next one will be about as long, and growing costs a copy. */
+static atomic_size_t usual_rows;
+
+static bool reserve_rows(Scanner *self) {
+    if (self->rows < self->capacity) return true;
+    size_t capacity = self->capacity ? self->capacity * 2 : atomic_load(&usual_rows) + 4096;
+    capacity &= ~(size_t)7;
+    for (int i = 0; i < self->n_outputs; i++) {
+        Output *out = &self->outputs[i];
+        size_t width = KINDS[out->kind].width;
+        if (!buffer_grow(&out->values, self->rows * width, capacity * width)) return false;
+        if (out->nullable && !buffer_grow(&out->validity, (self->rows + 7) / 8, capacity / 8))
+            return false;
+    }
+    self->capacity = capacity;
+    return true;
+}
+
+#define PUT(type, value) (((type *)(void *)out->values.data)[row] = (type)(value))
+
+static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const uint8_t *end, uint64_t offset,
+                    const uint8_t *text, int32_t text_index) {
+    if (!reserve_rows(self)) return false;
+    size_t row = self->rows;
+    /* Of JSON most of the line is never looked at. */
+    const Source source = {text, text_index, self->has_text && !self->layout.json && is_ascii(line, end)};
+    for (int i = 0; i < self->n_outputs; i++) {
+        Output *out = &self->outputs[i];
+        const Span *span = &spans[out->field];
+        switch (out->kind) {
+        case OUT_TEXT:
+            if (!put_text(self, out, row, span->start, span->end, span, &source)) return false;
+            if (out->nullable) set_valid(out, row, !span->missing);
+            break;
+        case OUT_ADDRESS: {
+            uint64_t words[2] = {0, 0}; /* little-endian: the low half first */
+            set_valid(out, row, read_address(span->start, span->end, &words[1], &words[0]));
+            memcpy(out->values.data + row * 16, words, 16);
+            break;
+        }
+        case OUT_TIME:
+            PUT(int64_t, span->number);
+            set_valid(out, row, span->present);
+            break;
+        case OUT_UINT16:
+            PUT(uint16_t, span->number);
+            set_valid(out, row, span->present);
+            break;
+        case OUT_UINT64:
+            PUT(uint64_t, span->number);
+            set_valid(out, row, span->present);
+            break;
+        case OUT_SECONDS:
+            PUT(double, span->present ? seconds_value(span->number, span->decimals) : 0);
+            set_valid(out, row, span->present);
+            break;
+        case OUT_SECONDS_SUM: {
+            double sum;
+            set_valid(out, row, seconds_sum(span, &sum));
+            PUT(double, sum);
+            break;
+        }
+        case OUT_METHOD:
+        case OUT_PATH:
+        case OUT_PROTOCOL: {
+            Request request = split_request(span);
+            const Part *part = out->kind == OUT_METHOD ? &request.method
+                               : out->kind == OUT_PATH ? &request.path
+                                                       : &request.protocol;
+            const uint8_t *p = part->start ? part->start : span->start;
+            if (!put_text(self, out, row, p, part->start ? part->end : p, span, &source)) return false;
+            set_valid(out, row, part->start != NULL);
+            break;
+        }
+        case OUT_READABLE:
+            PUT(uint8_t, split_request(span).readable);
+            break;
+        case OUT_FANIN:
+            PUT(uint64_t, fanin_bit(span->start, span->end));
+            break;
+        case OUT_FANIN_FIRST: {
+            const uint8_t *stop = memchr(span->start, ',', (size_t)(span->end - span->start));
+            if (stop == NULL) stop = span->end;
+            bool absent = stop == span->start || (stop - span->start == 1 && *span->start == '-');
+            PUT(uint64_t, absent ? 0 : fanin_bit(span->start, stop));
+            break;
+        }
+        case OUT_TAG: {
+            uint8_t tag = 0;
+            bool empty = span->start == span->end;
+            for (int t = 0; t < out->n_tags; t++) {
+                /* An empty pattern asks for an empty field, one that ends with NUL for the whole field, any other for
+                 * its beginning. */
+                const uint8_t *pattern = out->tags[t].text;
+                size_t len = out->tags[t].len, size = (size_t)(span->end - span->start);
+                bool whole = len && pattern[len - 1] == 0;
+                if (empty ? len == (size_t)whole
+                          : len && *pattern == *span->start && (!whole || size == len - 1) &&
+                                starts_with(span->start, span->end, pattern, len - whole)) {
+                    tag = (uint8_t)(t + 1);
+                    break;
+                }
+            }
+            PUT(uint8_t, tag);
+            break;
+        }
+        case OUT_OFFSET:
+            PUT(uint64_t, offset);
+            break;
+        case OUT_LINE:
+            PUT(uint32_t, self->lines);
+            break;
+        }
+    }
+    self->rows++;
+    return true;
+}
+
+#endif

@@ -1,0 +1,330 @@
+/* What stands in a field: its type, where it reaches and what its text means (log_format.Type).
+ *
+ * A reader takes where a value begins and where its text ends, and gives where the value ends; NULL where none of its
+ * type stands there.
+ */
+#ifndef LOGSCAN_VALUES_H
+#define LOGSCAN_VALUES_H
+
+#include "text.h"
+
+enum {
+    TEXT,
+    USER,
+    TIME_LOCAL,
+    TIME_ISO8601,
+    MSEC,
+    STATUS,
+    PORT,
+    INTEGER,
+    SECONDS,
+    LIST,
+    ADDRESS_PORT,
+    MILLIS,
+    MICROS,
+    NANOS,
+    TIME_ANY,
+    NAME,
+    BLANKS,
+    STREAM,
+    CRI_TAG,
+    SYSLOG_TIME,
+    WORD,
+    TYPES
+};
+
+typedef struct {
+    const uint8_t *start;
+    const uint8_t *end;
+    uint64_t number;  /* integers: the value; seconds: the digits without the point; times: milliseconds */
+    uint8_t decimals; /* seconds: how many of the digits stand behind the point */
+    bool present;     /* the typed value is there, not `-` and not empty */
+    /* Of a JSON layout only, others leave them as they are: */
+    bool missing; /* the line has no such value */
+    bool raw;     /* JSON as it came, not to be unescaped */
+    bool joined;  /* the text stands in a buffer of the layout, not in the log */
+} Span;
+
+/* Why a line does not fit (log_format.REASONS). */
+enum { EXPECTED_LITERAL, MALFORMED_VALUE, TOO_LONG, CONTINUED };
+
+typedef struct {
+    size_t position; /* where in the line it stops fitting; of several tries the one that came farthest counts */
+    int field;       /* of which field, -1 for the prefix, or for JSON that cannot be read */
+    int reason;
+} Misfit;
+
+#define MAX_FIELDS 64
+
+/* ---- numbers ---------------------------------------------------------------------------------------------------- */
+
+static inline bool is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }
+
+/* How many of the eight bytes at p are digits before the first that is none, and their value; eight digits count as
+ * too many (-1) and are left to the slow way. */
+static inline int short_number(const uint8_t *p, const uint8_t *limit, uint64_t *value) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (limit - p < 8) return -1;
+    uint64_t word;
+    memcpy(&word, p, 8);
+    word ^= 0x3030303030303030ULL; /* digits become 0 to 9, all else at least 10 */
+    uint64_t others = ((word + 0x7676767676767676ULL) | word) & 0x8080808080808080ULL;
+    if (others == 0) return -1;
+    int digits = __builtin_ctzll(others) >> 3;
+    if (digits == 0) {
+        *value = 0;
+        return 0;
+    }
+    word <<= 64 - 8 * digits; /* leading zeros */
+    word = word * 10 + (word >> 8);
+    *value = ((word & 0x000000FF000000FFULL) * 0x000F424000000064ULL +
+              (word >> 16 & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32;
+    return digits;
+#else
+    (void)p, (void)limit, (void)value;
+    return -1;
+#endif
+}
+
+/* Digits, `-` or nothing; a `-` with digits stands for nothing too. Returns the end of the value, or NULL where the
+ * number is larger than `most`. */
+static inline const uint8_t *read_integer(const uint8_t *p, const uint8_t *end, const uint8_t *limit,
+                                          uint64_t most, Span *span) {
+    const uint8_t *start = p;
+    uint64_t value = 0;
+    int digits = short_number(p, limit, &value);
+    if (digits > 0 && digits <= end - p)
+        p += digits;
+    else
+        value = 0;
+    for (; p < end && is_digit(*p); p++) { /* what is longer, or ends with the text */
+        uint64_t digit = (uint64_t)(*p - '0');
+        if (value > (UINT64_MAX - digit) / 10) return NULL;
+        value = value * 10 + digit;
+    }
+    if (value > most) return NULL;
+    span->present = p > start;
+    span->number = value;
+    if (p == start && p < end && *p == '-') {
+        do p++;
+        while (p < end && is_digit(*p));
+    }
+    return p;
+}
+
+/* An integer that may have a `+` before it. */
+static inline const uint8_t *read_signed(const uint8_t *p, const uint8_t *end, const uint8_t *limit, Span *span) {
+    if (p == end || *p != '+') return read_integer(p, end, limit, UINT64_MAX, span);
+    return end - p > 1 && is_digit(p[1]) ? read_integer(p + 1, end, limit, UINT64_MAX, span) : NULL;
+}
+
+/* Behind a `-`: the digits of a number that stands for nothing, if there are any. */
+static const uint8_t *pass_number(const uint8_t *p, const uint8_t *end) {
+    const uint8_t *start = p, *point = NULL;
+    while (p < end && (is_digit(*p) || (*p == '.' && point == NULL))) {
+        if (*p == '.') point = p;
+        p++;
+    }
+    return point == start && p == start + 1 ? start : p;
+}
+
+/* Digits with at most one point, `-` or nothing; at most 15 digits, which a double holds exactly. A `-` with a number
+ * stands for nothing too. */
+static inline const uint8_t *read_seconds(const uint8_t *p, const uint8_t *end, const uint8_t *limit, Span *span) {
+    uint64_t seconds, thousandths;
+    int before = short_number(p, limit, &seconds);
+    if (before > 0 && before + 4 <= end - p && p[before] == '.' &&
+        short_number(p + before + 1, limit, &thousandths) == 3) {
+        span->present = true; /* as nginx writes it */
+        span->number = seconds * 1000 + thousandths;
+        span->decimals = 3;
+        return p + before + 4;
+    }
+    const uint8_t *start = p;
+    uint64_t value = 0;
+    int digits = 0;
+    const uint8_t *point = NULL;
+    for (; p < end; p++) {
+        if (is_digit(*p)) {
+            if (++digits > 15) return NULL;
+            value = value * 10 + (uint64_t)(*p - '0');
+        } else if (*p == '.' && point == NULL) {
+            point = p;
+        } else {
+            break;
+        }
+    }
+    span->present = digits > 0;
+    span->number = value;
+    span->decimals = point ? (uint8_t)(p - point - 1) : 0;
+    if (p == start && p < end && *p == '-') return pass_number(p + 1, end);
+    return digits == 0 && p > start ? NULL : p;
+}
+
+static double seconds_value(uint64_t number, uint8_t decimals) {
+    static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11, 1e12,
+                                    1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22, 1e23, 1e24};
+    return (double)number / POWERS[decimals];
+}
+
+/* A number of `1 / 10^unit` seconds, which may have a `+` before it. */
+static const uint8_t *read_duration(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint8_t unit,
+                                    Span *span) {
+    bool plus = p < end && *p == '+';
+    const uint8_t *stop = read_seconds(p + plus, end, limit, span);
+    if (stop == NULL || (plus && !span->present)) return NULL;
+    span->decimals += unit;
+    return stop;
+}
+
+static bool is_duration(uint8_t type) { return type == SECONDS || (type >= MILLIS && type <= NANOS); }
+
+/* ---- words ------------------------------------------------------------------------------------------------------ */
+
+static const uint8_t *read_name(const uint8_t *p, const uint8_t *end) {
+    const uint8_t *start = p;
+    while (p < end && (is_digit(*p) || (uint8_t)((*p | 0x20) - 'a') < 26 || *p == '.' || *p == '_' || *p == '-')) p++;
+    return p > start ? p : NULL;
+}
+
+static const uint8_t *read_blanks(const uint8_t *p, const uint8_t *end) {
+    while (p < end && *p == ' ') p++;
+    return p;
+}
+
+static const uint8_t *read_stream_name(const uint8_t *p, const uint8_t *end) {
+    const uint8_t *out = (const uint8_t *)"stdout", *err = (const uint8_t *)"stderr";
+    return starts_with(p, end, out, 6) || starts_with(p, end, err, 6) ? p + 6 : NULL;
+}
+
+/* `F` or `P`, which may have more behind a colon. */
+static const uint8_t *read_cri_tag(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    if (p == end || (*p != 'F' && *p != 'P')) return NULL;
+    p++;
+    return p < end && *p == ':' ? find_byte(p, end, limit, ' ') : p;
+}
+
+/* `a`, `a, b`, `a : b`, and `a : ` where a redirect was noted and nothing tried after it. Items hold no blank. */
+static const uint8_t *read_list(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    const uint8_t *start = p;
+    for (;;) {
+        p = find_byte(p, end, limit, ' ');
+        if (p == end) return p;
+        if (p > start && p[-1] == ',') {
+            p++;
+        } else if (end - p >= 3 && p[1] == ':' && p[2] == ' ') {
+            p += 3;
+            if (p == end || *p == ' ') return p;
+        } else {
+            return p;
+        }
+    }
+}
+
+/* ---- addresses -------------------------------------------------------------------------------------------------- */
+
+static bool read_ipv4(const uint8_t *p, const uint8_t *end, uint32_t *out) {
+    uint32_t value = 0;
+    for (int part = 0; part < 4; part++) {
+        if (part && (p >= end || *p++ != '.')) return false;
+        if (p >= end || !is_digit(*p)) return false;
+        unsigned number = *p++ - '0';
+        if (number == 0) {
+            if (p < end && is_digit(*p)) return false; /* 010 is octal to some and ten to others: no address */
+        } else {
+            for (int digits = 1; digits < 3 && p < end && is_digit(*p); digits++) number = number * 10 + (*p++ - '0');
+            if (number > 255) return false;
+        }
+        value = value << 8 | number;
+    }
+    *out = value;
+    return p == end;
+}
+
+static bool read_ipv6(const uint8_t *p, const uint8_t *end, uint64_t *high, uint64_t *low) {
+    uint16_t groups[8] = {0};
+    int count = 0, gap = -1;
+    if (end - p >= 2 && p[0] == ':' && p[1] == ':') {
+        gap = 0;
+        p += 2;
+    }
+    while (p < end) {
+        const uint8_t *group = p;
+        unsigned value = 0;
+        while (p < end && p - group < 4 && hex_value(*p) >= 0) value = value << 4 | (unsigned)hex_value(*p++);
+        if (p < end && *p == '.') {
+            uint32_t tail;
+            if (count > 6 || !read_ipv4(group, end, &tail)) return false;
+            groups[count++] = (uint16_t)(tail >> 16);
+            groups[count++] = (uint16_t)tail;
+            p = end;
+            break;
+        }
+        if (p == group || count == 8) return false;
+        groups[count++] = (uint16_t)value;
+        if (p == end) break;
+        if (*p++ != ':' || p == end) return false;
+        if (*p == ':') {
+            if (gap >= 0) return false;
+            gap = count;
+            p++;
+        }
+    }
+    if (gap < 0 ? count != 8 : count > 7) return false;
+    uint16_t whole[8] = {0};
+    int head = gap < 0 ? count : gap;
+    for (int i = 0; i < head; i++) whole[i] = groups[i];
+    for (int i = head; i < count; i++) whole[8 - count + i] = groups[i];
+    *high = (uint64_t)whole[0] << 48 | (uint64_t)whole[1] << 32 | (uint64_t)whole[2] << 16 | whole[3];
+    *low = (uint64_t)whole[4] << 48 | (uint64_t)whole[5] << 32 | (uint64_t)whole[6] << 16 | whole[7];
+    return true;
+}
+
+static bool read_address(const uint8_t *p, const uint8_t *end, uint64_t *high, uint64_t *low) {
+    uint32_t v4;
+    if (read_ipv4(p, end, &v4)) {
+        *high = 0;
+        *low = 0xFFFF00000000ULL | v4;
+        return true;
+    }
+    return end - p <= 45 && read_ipv6(p, end, high, low);
+}
+
+/* A hash of the text in two lanes of eight bytes, for fan-in bitmaps; portable.fanin_bit computes the same. */
+static uint64_t fanin_bit(const uint8_t *p, const uint8_t *end) {
+    const uint64_t K = 0x9E3779B97F4A7C15ULL;
+    uint64_t a = (uint64_t)(end - p) * K, b = ~a;
+    while (p < end) {
+        uint64_t words[2] = {0, 0};
+        size_t n = (size_t)(end - p) < 16 ? (size_t)(end - p) : 16;
+        if (n == 16)
+            memcpy(words, p, 16);
+        else
+            memcpy(words, p, n);
+        p += n;
+        a = (a ^ words[0]) * K;
+        a = a << 31 | a >> 33;
+        b = (b ^ words[1]) * K;
+        b = b << 31 | b >> 33;
+    }
+    uint64_t hash = (a ^ (b << 17 | b >> 47)) * K;
+    hash = (hash ^ hash >> 32) * K;
+    return 1ULL << (hash >> 58);
+}
+
+/* `198.51.100.7:443`, `[2001:db8::1]:443`, `[2001:db8::1]`, `2001:db8::1:443`: the text becomes the address and the
+ * number the port; what ends with no port is all address. */
+static void split_port(Span *span) {
+    const uint8_t *start = span->start, *p = span->end;
+    unsigned port = 0, power = 1;
+    for (; p > start && span->end - p < 5 && is_digit(p[-1]); power *= 10) port += (unsigned)(*--p - '0') * power;
+    bool found = p < span->end && p > start && p[-1] == ':' && port <= 65535;
+    const uint8_t *stop = found ? p - 1 : span->end;
+    bool brackets = stop - start >= 2 && *start == '[' && stop[-1] == ']';
+    span->start += brackets;
+    span->end = stop - brackets;
+    span->number = found ? port : 0;
+    span->present = found;
+}
+
+#endif

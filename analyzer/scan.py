@@ -1,0 +1,227 @@
+"""What one piece of a log holds: its lines taken out of their envelopes and read by the formats they fit.
+
+Runs on a thread, touches nothing that is shared. `analyzer.run` puts the pieces together again, in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from analyzer.errors import SourceError
+from analyzer.parsing.batches import Batch
+from analyzer.parsing.json_format import JsonFormat
+from analyzer.parsing.layers import Layers
+from analyzer.parsing.log_format import REASONS
+from analyzer.parsing.origin import Origin
+from analyzer.parsing.other import OtherLines, split_lead
+from analyzer.parsing.scanner import new_scanner
+from analyzer.parsing.schema import Kind, Output
+from analyzer.tables.columns import narrow_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from analyzer.parsing.detect import Shape
+    from analyzer.parsing.formats import Layout
+    from analyzer.parsing.layers import Inner
+    from analyzer.parsing.scanner import Scanner
+    from analyzer.sources import Piece
+
+#: Rejected lines that a report shows, and how much of each.
+SAMPLES = 20
+SAMPLE_BYTES = 500
+
+#: Lines that fit no format are sorted when so many have come together.
+_MISFITS = 100_000
+
+_TOO_LONG, _CONTINUED = REASONS.index("too_long"), REASONS.index("continued")
+
+_LINE = Output("line", Kind.LINE, 0)
+
+
+class Rows(NamedTuple):
+    """Rows of one format from one origin, in the order of the log; `lines` of it had them."""
+
+    layout: Layout
+    origin: Origin
+    frame: pl.DataFrame
+    lines: int
+
+
+class Rejected(NamedTuple):
+    """Rejected lines: how many, the first of them, and all of them as they came where they are wanted."""
+
+    number: int
+    first: list[dict[str, Any]]
+    lines: bytes
+
+
+@dataclass
+class Scanned:
+    """What a piece held.
+
+    `lines` are those of the source; `inner` those that were scanned, fewer where records were joined. `lead` are the
+    misfits at its beginning, which the piece before may explain; the others are sorted already.
+    """
+
+    rows: list[Rows] = field(default_factory=list)
+    parsed: int = 0
+    lines: int = 0
+    inner: int = 0
+    size: int = 0
+    lead: pl.DataFrame | None = None
+    rejected: list[Rejected] = field(default_factory=list)
+    other: OtherLines | None = None
+    error: str | None = None
+
+
+class PieceScan:
+    """Scans one piece.
+
+    Parameters
+    ----------
+    piece
+        What to read.
+    shape
+        What the source is; where no format is known for it, every line is tried with all.
+    layouts
+        Formats that a line may have which does not fit the source's own, those that say most first.
+    keep_rejected
+        Whether rejected lines are wanted as they stand in the source.
+    """
+
+    def __init__(self, piece: Piece | Batch, shape: Shape, layouts: Sequence[Layout], *, keep_rejected: bool) -> None:
+        self._piece = piece
+        self._layers = shape.layers
+        self._layout = shape.layout or layouts[0]
+        self._others = [layout for layout in layouts if layout is not self._layout]
+        self._keep_rejected = keep_rejected
+        self._found = Scanned()
+
+    def scan(self) -> Scanned:
+        """Read the piece."""
+        outputs = narrow_outputs(self._layout)
+        outer = self._piece.inner if isinstance(self._piece, Batch) else None
+        inside = Layers(self._layers, outer) if self._layers or outer is not None else None
+        scanner = new_scanner(self._layout, [*outputs, _LINE] if inside is not None else outputs)
+        try:
+            for block in self._piece.blocks():
+                self._found.size += block.stop
+                if block.too_long:
+                    self._take(scanner, inside)
+                    scanner.reject(block.text, 0, block.stop, block.offset, block.continued)
+                    self._take(scanner, None)
+                    continue
+                text, stop = block.text, block.stop
+                if inside is not None:
+                    text, stop = inside.unwrap(text, stop, block.offset)
+                scanner.scan(text, 0, stop, block.offset)
+                if scanner.misfits() > _MISFITS:
+                    self._take(scanner, inside)
+        except SourceError as error:
+            self._found.error = str(error)
+        self._take(scanner, inside)
+        return self._found
+
+    def _take(self, scanner: Scanner, inside: Layers | None) -> None:
+        """Sort out what was scanned so far, so that there are never many misfits at once."""
+        inner = None
+        if inside is not None:
+            text, stop = inside.flush()
+            scanner.scan(text, 0, stop, 0)
+            inner = inside.take()
+        found, taken = self._found, scanner.take()
+        self._add(self._layout, taken.rows, inner)
+        misfits = self._read_by_others(taken.misfits, inner)
+        misfits = self._placed(misfits, inner)
+        if found.lead is None:
+            found.lead, misfits = split_lead(misfits)
+        if misfits.height or taken.blank:
+            found.other = found.other or OtherLines()
+            found.other.count("blank", taken.blank)
+            found.rejected.append(rejected(found.other.sort(misfits), keep=self._keep_rejected))
+        source_lines = inner.source_lines if inner is not None else taken.lines
+        if source_lines != taken.lines:
+            found.other = found.other or OtherLines()
+            found.other.count("continuation", source_lines - taken.lines)
+        found.inner += taken.lines
+        found.lines += source_lines
+
+    def _add(self, layout: Layout, rows: pl.DataFrame, inner: Inner | None) -> None:
+        """Take rows of one format; where envelopes say where lines come from, apart by origin."""
+        self._found.parsed += rows.height
+        if inner is None or rows.is_empty():
+            if rows.height:
+                self._found.rows.append(Rows(layout, Origin(), rows.drop("line", strict=False), rows.height))
+            return
+        known = inner.lines[rows["line"]]
+        if "time" not in rows.columns and known["time"].null_count() < known.height:
+            rows = rows.with_columns(known["time"])
+        rows = rows.drop("line").with_columns(known["origin"])
+        for origin, frame in _by_origin(rows):
+            self._found.rows.append(Rows(layout, inner.origins[origin], frame.drop("origin"), frame.height))
+
+    def _read_by_others(self, misfits: pl.DataFrame, inner: Inner | None) -> pl.DataFrame:
+        """Let other formats read what does not fit the source's own; return what none of them reads."""
+        candidates = misfits.with_row_index("row").filter(pl.col("reason") < _TOO_LONG)
+        if candidates.is_empty() or not self._others:
+            return misfits
+        objects = candidates["line"].bin.starts_with(b"{") | candidates["line"].bin.starts_with(b" ")
+        read: list[int] = []
+        for chosen, is_json in ((candidates.filter(objects), True), (candidates.filter(~objects), False)):
+            left = chosen
+            for layout in self._others:
+                if left.is_empty() or isinstance(layout, JsonFormat) is not is_json:
+                    continue
+                text = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in left["line"].to_list())
+                scanner = new_scanner(layout, [*narrow_outputs(layout), _LINE])
+                scanner.scan(text, 0, len(text), 0)
+                rows = scanner.take().rows
+                if rows.is_empty():
+                    continue
+                fitting = left[rows["line"]]
+                read += fitting["row"].to_list()
+                self._add(layout, rows.with_columns(line=fitting["number"].cast(pl.UInt32)), inner)
+                left = left.join(fitting, on="row", how="anti", maintain_order="left")
+        if not read:
+            return misfits
+        keep = ~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(pl.Series(read, dtype=pl.UInt32).implode())
+        return misfits.filter(keep)
+
+    def _placed(self, misfits: pl.DataFrame, inner: Inner | None) -> pl.DataFrame:
+        """Number misfits within the piece, with the number of the line in the source and that line as it stands there.
+
+        An error record is told by its lines standing together, so `number` counts inner lines.
+        """
+        at = pl.col("number")
+        if inner is None:
+            return misfits.with_columns(at + self._found.inner, source_line=at + self._found.lines)
+        placed = misfits.with_columns(inner.lines["number"].gather(misfits["number"]).alias("source_line"))
+        if self._keep_rejected:
+            starts = inner.parts.group_by("line", maintain_order=True).agg("start")
+            raw = misfits.select("number").join(
+                starts, left_on="number", right_on="line", how="left", maintain_order="left"
+            )
+            lines = [b"".join(self._piece.line_at(start) for start in part) for part in raw["start"].to_list()]
+            placed = placed.with_columns(pl.Series("raw", lines, dtype=pl.Binary))
+        return placed.with_columns(at + self._found.inner, pl.col("source_line") + self._found.lines)
+
+
+def _by_origin(rows: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+    origins = rows["origin"].unique()
+    if origins.len() == 1:
+        yield origins.item(), rows
+        return
+    for frame in rows.partition_by("origin", maintain_order=True):
+        yield frame["origin"][0], frame
+
+
+def rejected(misfits: pl.DataFrame, *, keep: bool) -> Rejected:
+    """Sum up rejected lines; `keep` says whether they are wanted whole."""
+    lines = misfits.filter(pl.col("reason") != _CONTINUED)
+    kept = b"".join(misfits["raw" if "raw" in misfits.columns else "line"].to_list()) if keep else b""
+    # As Python objects: a slice of the frame would keep all of it in memory.
+    return Rejected(lines.height, lines.head(SAMPLES).to_dicts(), kept)
