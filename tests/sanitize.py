@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = (
     "tests/parsing/test_scanner.py",
     "tests/parsing/test_agreement.py",
+    "tests/parsing/test_json_scanner.py",
+    "tests/parsing/test_json_agreement.py",
+    "tests/parsing/test_unwrap.py",
+    "tests/parsing/test_unwrap_agreement.py",
     "tests/tables/test_limit_req.py",
     "tests/tables/test_address_table.py",
     "tests/tables/test_fold.py",

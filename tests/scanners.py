@@ -1,30 +1,33 @@
-"""What the tests of the scanners share: the shipped formats and their lines, every output, and a strict comparison."""
+"""What the tests of scanners and unwrappers share: formats and their lines, every output, strict comparisons."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from polars.testing import assert_frame_equal
 
-from analyzer.parsing import portable
+from analyzer.parsing import portable, portable_unwrap
 from analyzer.parsing.formats import load_formats
-from analyzer.parsing.log_format import LineFormat, compile_format
-from analyzer.parsing.scanner import NativeScanner
+from analyzer.parsing.json_format import compile_json
+from analyzer.parsing.log_format import compile_format
+from analyzer.parsing.scanner import ROOM, NativeScanner, NativeUnwrapper, Unwrapped
 from analyzer.parsing.schema import SCHEMA, Kind, Output, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from analyzer.parsing.json_format import Layout
     from analyzer.parsing.portable import Taken
 
 Implementation = type[NativeScanner] | type[portable.Scanner]
+UnwrapperKind = type[NativeUnwrapper] | type[portable_unwrap.Unwrapper]
 
 FORMATS = {format_.name: format_ for format_ in load_formats()}
 #: (name of the format, sample) of every file under rules/formats.
 SAMPLES = [(name, sample) for name, format_ in FORMATS.items() for sample in format_.samples]
-INGRESS = FORMATS["ingress-nginx"].line_format
+INGRESS = FORMATS["ingress-nginx"].layouts[0]
 #: A layout with a field of every type, which no shipped format has.
 EVERY_TYPE = compile_format(
     "$remote_addr:$remote_port - $remote_user [$time_local] $time_iso8601 $msec $status $body_bytes_sent "
@@ -57,16 +60,16 @@ def native_or_skip(module: object) -> None:
     pytest.skip("the compiled module is not built")
 
 
-def every_output(line_format: LineFormat) -> list[Output]:
+def every_output(layout: Layout) -> list[Output]:
     """All columns of a format and every other value that a scanner can make of its fields."""
-    carried = line_format.columns
+    carried = layout.columns
     more = [
         Output(f"{column}_{kind.name.lower()}", kind, carried[column], _TAGS if kind is Kind.TAG else ())
         for column, kinds in _MORE.items()
         for kind in kinds
         if column in carried
     ]
-    return outputs(line_format, list(SCHEMA)) + more
+    return outputs(layout, list(SCHEMA)) + more
 
 
 def narrow(wanted: Iterable[Output]) -> list[Output]:
@@ -74,9 +77,9 @@ def narrow(wanted: Iterable[Output]) -> list[Output]:
     return [output for output in wanted if output.kind not in _TEXTS]
 
 
-def read(kind: Implementation, line_format: LineFormat, text: bytes, wanted: list[Output] | None = None) -> Taken:
+def read(kind: Implementation, layout: Layout, text: bytes, wanted: list[Output] | None = None) -> Taken:
     """Scan a text as a whole."""
-    scanner = kind(line_format, every_output(line_format) if wanted is None else wanted)
+    scanner = kind(layout, every_output(layout) if wanted is None else wanted)
     scanner.scan(text, 0, len(text), 0)
     return scanner.take()
 
@@ -88,8 +91,64 @@ def assert_same(found: Taken, expected: Taken) -> None:
     assert_frame_equal(found.rows, expected.rows, check_exact=True)
 
 
-def assert_agree(line_format: LineFormat, text: bytes, wanted: list[Output] | None = None) -> Taken:
+def assert_agree(layout: Layout, text: bytes, wanted: list[Output] | None = None) -> Taken:
     """Fail unless both scanners read the text alike; return what they read."""
-    expected = read(portable.Scanner, line_format, text, wanted)
-    assert_same(read(NativeScanner, line_format, text, wanted), expected)
+    expected = read(portable.Scanner, layout, text, wanted)
+    assert_same(read(NativeScanner, layout, text, wanted), expected)
+    return expected
+
+
+#: Envelopes of each kind: text and JSON, with parts that wait and without.
+CRI = compile_format("$time_any $stream $cri_tag$message", "cri")
+DOCKER = compile_json("docker", {"message": "/log", "stream": "/stream", "time_any": "/time"}, ["message", "/stream"])
+COLLECTOR = compile_json(
+    "collector",
+    {
+        "message": ["/log", "/message"], "time_any": ["/time", "/@timestamp"], "node": "/kubernetes/host",
+        "pod": "/kubernetes/pod_name", "namespace": "/kubernetes/namespace_name", "labels": "/kubernetes/labels",
+        "file": "/file", "container": ["/kubernetes/container_name", "/containers/*"], "cri_tag": "/_p",
+        "stream": "/stream",
+    },
+    ["/kubernetes"],
+)  # fmt: skip
+PREFIXED = compile_format("[pod/$pod/$container] $message", "prefixed")
+ENVELOPES: list[tuple[Layout, str | None]] = [
+    (CRI, "cri"), (CRI, None), (DOCKER, "newline"), (DOCKER, None), (COLLECTOR, None), (COLLECTOR, "cri"),
+    (COLLECTOR, "newline"), (PREFIXED, None), (compile_format("$time_any $stream", "bare"), "newline"),
+]  # fmt: skip
+
+
+class Pulled(NamedTuple):
+    """All that came out of envelopes: the text and what is said of its lines."""
+
+    text: bytes
+    unwrapped: Unwrapped
+
+
+def unwrap(kind: UnwrapperKind, layout: Layout, join: str | None, *texts: bytes, flush: bool = True) -> Pulled:
+    """Unwrap texts that follow each other, and at the end what still waits."""
+    unwrapper = kind(layout, join)
+    into = bytearray(max(map(len, texts), default=0) + ROOM)
+    pulled = b""
+    offset = 0
+    for text in texts:
+        pulled += into[: unwrapper.unwrap(text, 0, len(text), offset, into)]
+        offset += len(text)
+    if flush:
+        pulled += into[: unwrapper.flush(into)]
+    return Pulled(pulled, unwrapper.take())
+
+
+def assert_same_pulled(found: Pulled, expected: Pulled) -> None:
+    """Fail unless the two are the same to the byte and the bit."""
+    assert found.text == expected.text
+    assert found.unwrapped[2:] == expected.unwrapped[2:]
+    assert_frame_equal(found.unwrapped.lines, expected.unwrapped.lines, check_exact=True)
+    assert_frame_equal(found.unwrapped.joined, expected.unwrapped.joined, check_exact=True)
+
+
+def assert_unwrap_agree(layout: Layout, join: str | None, *texts: bytes) -> Pulled:
+    """Fail unless both unwrappers pull the same out of the texts; return it."""
+    expected = unwrap(portable_unwrap.Unwrapper, layout, join, *texts)
+    assert_same_pulled(unwrap(NativeUnwrapper, layout, join, *texts), expected)
     return expected

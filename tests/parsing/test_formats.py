@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,104 +10,179 @@ from scanners import FORMATS, SAMPLES, read
 
 from analyzer.errors import FormatError, RuleError
 from analyzer.parsing import scanner
-from analyzer.parsing.detect import HEAD, detect, detect_head
+from analyzer.parsing.detect import HEAD, Known, Shape, by_detail, detect, detect_head
+from analyzer.parsing.envelopes import load_envelopes
 from analyzer.parsing.formats import choose_format, load_formats
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.portable import Scanner
 from analyzer.parsing.schema import SCHEMA, outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from analyzer.parsing.log_format import LineFormat
+    from analyzer.parsing.formats import Layout
 
-KNOWN = [format_.line_format for format_ in FORMATS.values()]
+KNOWN = Known([layout for format_ in FORMATS.values() for layout in format_.layouts], load_envelopes())
 samples = pytest.mark.parametrize(
     ("name", "sample"), SAMPLES, ids=[f"{name}-{sample.get('about', 'plain')}" for name, sample in SAMPLES]
 )
+INGRESS = FORMATS["ingress-nginx"].layouts[0]
 LINE = FORMATS["ingress-nginx"].samples[0]["line"].encode()
 
 
-def row(line_format: LineFormat, line: bytes) -> dict[str, Any]:
+def row(layout: Layout, line: bytes) -> dict[str, Any]:
     """Read a line that fits."""
-    rows, misfits, *_ = read(Scanner, line_format, line, outputs(line_format, list(SCHEMA)))
+    rows, misfits, *_ = read(Scanner, layout, line, outputs(layout, list(SCHEMA)))
     assert misfits.rows(named=True) == []
     return rows.row(0, named=True)
 
 
-def reason(line_format: LineFormat, line: bytes) -> str:
+def reason(layout: Layout, line: bytes) -> str:
     """Say why a line does not fit."""
-    _, misfits, *_ = read(Scanner, line_format, line)
+    _, misfits, *_ = read(Scanner, layout, line)
     found = misfits.row(0, named=True)
-    return line_format.explain(found["field"] - 1, found["reason"])
+    return layout.explain(found["field"] - 1, found["reason"])
+
+
+def fitting(layouts: Sequence[Layout], line: bytes) -> Layout | None:
+    """The layout that reads a line, tried in the order of a run."""
+    return next((layout for layout in by_detail(layouts) if not read(Scanner, layout, line).misfits.height), None)
+
+
+def of_format(name: str, line: bytes) -> dict[str, Any]:
+    """Read a line by the variants of one format."""
+    layout = fitting(FORMATS[name].layouts, line)
+    assert layout is not None, [reason(layout, line) for layout in FORMATS[name].layouts]
+    return row(layout, line)
 
 
 @samples
 def test_a_sample_reads_as_its_rule_says(name: str, sample: dict[str, Any]) -> None:
-    """The format's own layout reads its sample as `expect` says, or rejects it for the reason under `reject`."""
-    line_format = FORMATS[name].line_format
+    """The format's own layouts read its sample as `expect` says, or reject it for the reason under `reject`."""
+    line = sample["line"].encode()
     if "reject" in sample:
-        assert reason(line_format, sample["line"].encode()) == sample["reject"]
+        assert fitting(FORMATS[name].layouts, line) is None
+        assert sample["reject"] in [reason(layout, line) for layout in FORMATS[name].layouts]
         return
-    found = row(line_format, sample["line"].encode())
-    assert {column: found[column] for column in sample["expect"]} == sample["expect"]
+    found = of_format(name, line)
+    assert {column: found.get(column, ...) for column in sample["expect"]} == sample["expect"]
 
 
 @samples
 def test_a_sample_is_recognised(name: str, sample: dict[str, Any]) -> None:
-    """Detection over all formats finds one that reads a sample as its rule says, and none for a rejected one."""
-    line = sample["line"].encode()
-    found = detect(line + b"\n", KNOWN)
+    """Detection over all formats and envelopes names the sample's own format, and none for a rejected line."""
+    found = detect(sample["line"].encode() + b"\n", KNOWN)
     if "reject" in sample:
-        assert found is None
+        assert found.layout is None
         return
-    assert found is not None
-    values = row(found, line)
-    assert {column: values[column] for column in sample["expect"]} == sample["expect"]
+    assert found.layout is not None
+    assert (found.layout.name, found.layers) == (name, ())
+    values = row(found.layout, sample["line"].encode())
+    assert {column: values.get(column, ...) for column in sample["expect"]} == sample["expect"]
 
 
 def test_every_rule_carries_samples() -> None:
-    """Every format file has a line that it reads, and an expectation or a rejection for each of its lines."""
+    """Every variant of every format reads a sample that no other reads better; each has an expectation or a reason."""
     for format_ in FORMATS.values():
-        assert any("expect" in sample for sample in format_.samples), format_.path
         assert all(("expect" in sample) != ("reject" in sample) for sample in format_.samples), format_.path
+        used = {id(fitting(format_.layouts, sample["line"].encode())) for sample in format_.samples}
+        assert {id(layout) for layout in format_.layouts} <= used, format_.path
+
+
+def test_samples_name_nobody() -> None:
+    """No sample holds an address that a visitor may have: they are private ones and those kept for documents."""
+    columns = ("remote_addr", "realip_remote_addr", "proxy_protocol_addr", "x_forwarded_for")
+    for name, sample in SAMPLES:
+        for address in ",".join(str(sample.get("expect", {}).get(column, "")) for column in columns).split(","):
+            try:
+                assert not ip_address(address.strip()).is_global, name
+            except ValueError:
+                assert address.strip() in {"", "-", "unix", "unix:"}, name
+
+
+def test_names_are_told_apart() -> None:
+    """No two formats share a name or an alias, and a file is called as its format."""
+    names = [name for format_ in load_formats() for name in (format_.name, *format_.aliases)]
+    assert sorted(names) == sorted(set(names))
+    assert {format_.path.stem for format_ in FORMATS.values()} == set(FORMATS)
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_a_log_of_samples_is_recognised_by_name(name: str) -> None:
-    """A log of all lines that a format reads is told to be of that format, or of one with the same layout."""
+    """A log of all lines that a format reads is told to be of that format."""
     lines = [sample["line"] for sample in FORMATS[name].samples if "expect" in sample]
     found = detect("\n".join(lines).encode(), KNOWN)
-    assert found is not None
-    assert [field.literal for field in found.fields] == [field.literal for field in FORMATS[name].line_format.fields]
+    assert found.layout is not None
+    assert found.layout.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "about", "absent"),
+    [
+        ("combined", "Traefik's genericCLF: no answer, so neither status nor size", "status body_bytes_sent"),
+        ("haproxy-http", "a server that does not answer: times that never came are -1", "upstream_response_time"),
+        ("haproxy-http", "the client went away before an answer: the status is -1", "status upstream_response_time"),
+        ("aws-alb", "quotes and backslashes of a header are escaped", "upstream_response_time"),
+        ("aws-elb", "the TCP example: no status, no request", "status"),
+        ("aws-elb", "no instance took it", "upstream_response_time"),
+        ("istio", "a TCP connection over IPv6", "upstream_response_time"),
+        ("traefik", "from Traefik's tests: all that can be missing is missing", "status body_bytes_sent"),
+    ],
+)
+def test_what_was_not_logged_is_null(name: str, about: str, absent: str) -> None:
+    """A number that stands for nothing, `-` or -1, is null and never 0."""
+    line = next(sample["line"] for sample in FORMATS[name].samples if sample.get("about") == about)
+    found = of_format(name, line.encode())
+    assert {column: found[column] for column in absent.split()} == dict.fromkeys(absent.split())
+
+
+@pytest.mark.parametrize("name", ["envoy", "emissary", "ingress-nginx-stream"])
+def test_no_address_is_no_address(name: str) -> None:
+    """What logs only a header has no address of its own: the header may be anybody's."""
+    sample = FORMATS[name].samples[-1 if name != "ingress-nginx-stream" else 2]
+    assert "remote_addr" not in of_format(name, sample["line"].encode())
 
 
 def test_most_lines_decide() -> None:
     """The format that reads most lines of the beginning wins, whatever stands between them."""
     combined = FORMATS["combined"].samples[0]["line"].encode()
     noise = b"I1121 07:08:09.123456       7 main.go:1] x\n\n"
-    assert detect(noise + combined + b"\n" + noise, KNOWN) is FORMATS["combined"].line_format
-    assert detect(noise + LINE + b"\n" + LINE, KNOWN) is FORMATS["ingress-nginx"].line_format
-    assert detect(noise * 3, KNOWN) is None
-    assert detect(b"", KNOWN) is None
-    assert detect(LINE, []) is None
+    assert detect(noise + combined + b"\n" + noise, KNOWN) == Shape(FORMATS["combined"].layouts[0])
+    assert detect(noise + LINE + b"\n" + LINE, KNOWN) == Shape(INGRESS)
+    assert detect(noise * 3, KNOWN).layout is None
+    assert detect(b"", KNOWN) == Shape()
+    assert detect(LINE, Known([], [])) == Shape()
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("kong", "combined"), ("main", "combined"), ("nginx-stream", "f5-nginx-stream")]
+)
+def test_lines_of_a_shorter_format_do_not_decide(name: str, other: str) -> None:
+    """A shorter format does not read the lines of a longer one, so a few lines of its own do not make it win.
+
+    Kong's proxy and its admin listener write to one stream.
+    """
+    line, shorter = (FORMATS[of].samples[0]["line"].encode() + b"\n" for of in (name, other))
+    assert detect(line * 9 + shorter, KNOWN).layout is FORMATS[name].layouts[0]
+    assert fitting(FORMATS[other].layouts, line.strip()) is None
 
 
 def test_detection_is_bounded() -> None:
     """Only the beginning counts, cut where a line ends, so that a cut line tells nothing."""
     head = (LINE + b"\n") * (HEAD // (len(LINE) + 1) + 1)
-    assert detect_head(head + b"\n" * HEAD, KNOWN) is FORMATS["ingress-nginx"].line_format
-    assert detect_head(b"\n" * HEAD + head, KNOWN) is None
-    assert detect_head(b"x" * (2 * HEAD), KNOWN) is None
+    assert detect_head(head + b"\n" * HEAD, KNOWN) == Shape(INGRESS)
+    assert detect_head(b"\n" * HEAD + head, KNOWN).layout is None
+    assert detect_head(b"x" * (2 * HEAD), KNOWN).layout is None
 
 
 def test_both_scanners_recognise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detection does not depend on the scanner."""
-    lines = [sample["line"].encode() for _, sample in SAMPLES]
-    found = [detect(line, KNOWN) for line in lines]
+    logs = ["\n".join(sample["line"] for sample in format_.samples).encode() for format_ in FORMATS.values()]
+    found = [detect(log, KNOWN) for log in logs]
     monkeypatch.setenv("LOGSCAN_SCANNER", "portable")
-    assert [detect(line, KNOWN) for line in lines] == found
-    assert isinstance(scanner.new_scanner(KNOWN[0], outputs(KNOWN[0], ["offset"])), Scanner)
+    assert [detect(log, KNOWN) for log in logs] == found
+    assert isinstance(scanner.new_scanner(INGRESS, outputs(INGRESS, ["offset"])), Scanner)
 
 
 @pytest.mark.parametrize(
@@ -137,41 +213,47 @@ def test_unknown_name_and_rule(tmp_path: Path) -> None:
     folder = tmp_path / "formats"
     folder.mkdir()
     rule = folder / "mine.toml"
-    rule.write_text('name = "mine"\ntitle = "t"\nsource = "s"\nlog_format = "$remote_addr $"\n')
-    with pytest.raises(RuleError, match=r"mine\.toml: key `log_format`: log format: expected the name of a variable"):
-        load_formats([tmp_path])
-    rule.write_text('name = "mine"\ntitle = "t"\nsource = "s"\n')
-    with pytest.raises(RuleError, match=r"mine\.toml: expected a string under `log_format`, got None"):
-        load_formats([tmp_path])
+    about = 'name = "mine"\ntitle = "t"\nsource = "s"\n'
+    for text, message in (
+        ('log_format = "$remote_addr $"', "key `log_format`: log format: expected the name of a variable"),
+        ('log_format = ["$status", "$"]', "key `log_format`: log format: expected the name of a variable"),
+        ("", "expected a string under `log_format` or a table `json`, got None"),
+        ("log_format = []", r"expected a string under `log_format` or a table `json`, got \[\]"),
+        ("log_format = [1]", r"expected a string under `log_format` or a table `json`, got \[1\]"),
+        ('log_format = "$status"\naliases = "a"', "expected a list of names under `aliases`, got 'a'"),
+    ):
+        rule.write_text(about + text)
+        with pytest.raises(RuleError, match=rf"mine\.toml: {message}"):
+            load_formats([tmp_path])
 
 
 def test_names_aliases_and_strings_choose() -> None:
     """A format is chosen by its name, by an alias, or by a log_format string."""
     known = list(FORMATS.values())
-    assert choose_format("kong", known) is FORMATS["kong"].line_format
-    assert choose_format("f5-nginx-ingress", known) is FORMATS["main"].line_format
-    assert choose_format("$remote_addr [$time_local]", known).name == "custom"
+    assert choose_format("kong", known) is FORMATS["kong"].layouts
+    assert choose_format("f5-nginx-ingress", known) is FORMATS["main"].layouts
+    assert [layout.name for layout in choose_format("$remote_addr [$time_local]", known)] == ["custom"]
 
 
 @pytest.mark.parametrize("escape", ["", "escape=default ", "escape=json ", "escape=none  "])
 def test_the_escape_word_is_no_literal(escape: str) -> None:
     """What nginx's configuration says of escapes before the string is accepted and no part of a line."""
-    line_format = compile_format(f"{escape}<$remote_addr>\n")
-    assert row(line_format, b"<10.0.0.1>")["remote_addr"] == "10.0.0.1"
+    layout = compile_format(f"{escape}<$remote_addr>\n")
+    assert row(layout, b"<10.0.0.1>")["remote_addr"] == "10.0.0.1"
 
 
 def test_names_in_braces_and_letters_beyond_ascii() -> None:
     """A name in braces ends with them, and a letter that nginx does not take in a name ends it too."""
-    line_format = compile_format("${status}x$remote_addr\u00e9")
-    assert row(line_format, "200x10.0.0.1\u00e9".encode())["remote_addr"] == "10.0.0.1"
-    assert reason(line_format, b"200x10.0.0.1") == "expected `\u00e9` after $remote_addr"
+    layout = compile_format("${status}x$remote_addr\u00e9")
+    assert row(layout, "200x10.0.0.1\u00e9".encode())["remote_addr"] == "10.0.0.1"
+    assert reason(layout, b"200x10.0.0.1") == "expected `\u00e9` after $remote_addr"
 
 
 def test_literals_that_are_no_utf8() -> None:
     """A byte that a shell handed over as it was is matched as it was, and shown as U+FFFD."""
-    line_format = compile_format("$remote_addr \udcff $status")
-    assert row(line_format, b"10.0.0.1 \xff 200")["status"] == 200
-    assert reason(line_format, b"10.0.0.1 200") == "expected ` \ufffd ` after $remote_addr"
+    layout = compile_format("$remote_addr \udcff $status")
+    assert row(layout, b"10.0.0.1 \xff 200")["status"] == 200
+    assert reason(layout, b"10.0.0.1 200") == "expected ` \ufffd ` after $remote_addr"
 
 
 def test_variables_that_touch() -> None:
@@ -188,8 +270,8 @@ def test_unknown_variables_are_passed_over() -> None:
 
 def test_text_layout() -> None:
     """A layout with tabs and pairs of names and values is read, also with the list at the end of the line."""
-    line_format = compile_format("ip=$remote_addr\tt=$msec\tms=$request_time\tup=$upstream_addr")
-    found = row(line_format, b"ip=::1\tt=1795244889.123\tms=0.250\tup=10.0.0.1:80, 10.0.0.2:80 : 10.0.0.3:80")
+    layout = compile_format("ip=$remote_addr\tt=$msec\tms=$request_time\tup=$upstream_addr")
+    found = row(layout, b"ip=::1\tt=1795244889.123\tms=0.250\tup=10.0.0.1:80, 10.0.0.2:80 : 10.0.0.3:80")
     assert found["time"].isoformat() == "2026-11-21T07:08:09.123000+00:00"
     assert found["request_time"] == 0.25
     assert found["upstream_addr"] == "10.0.0.1:80, 10.0.0.2:80 : 10.0.0.3:80"
@@ -222,11 +304,11 @@ def test_json_as_ingress_nginx_documents_it() -> None:
 
 def test_json_values_at_the_end() -> None:
     """The last value of an object may be a number, an empty number, a string, or a list of tries."""
-    line_format = compile_format('{"a":"$remote_addr","t":$upstream_response_time}')
+    layout = compile_format('{"a":"$remote_addr","t":$upstream_response_time}')
     for text, total in ((b"", None), (b"0.001", 0.001), (b"0.001, 0.002", 0.003), (b"0.001 : 0.002", 0.003)):
-        found = row(line_format, b'{"a":"","t":' + text + b"}")
+        found = row(layout, b'{"a":"","t":' + text + b"}")
         assert found["upstream_response_time"] == total
-    assert reason(line_format, b'{"a":"","t":') == "expected `}` after $upstream_response_time"
+    assert reason(layout, b'{"a":"","t":') == "expected `}` after $upstream_response_time"
 
 
 def test_the_finest_time_wins() -> None:
@@ -252,19 +334,19 @@ def test_time_zones(text: str, utc: str) -> None:
 
 def test_address_and_port() -> None:
     """`$remote_addr:$remote_port` reads IPv6 addresses, which nginx writes without brackets."""
-    line_format = compile_format('$remote_addr:$remote_port - "$request" $status')
+    layout = compile_format('$remote_addr:$remote_port - "$request" $status')
     for address in ("2001:db8::1", "::1", "10.0.0.1", "::ffff:10.0.0.1", "2001:db8:1:2:3:4:5:6"):
-        found = row(line_format, f'{address}:51234 - "GET / HTTP/1.1" 200'.encode())
+        found = row(layout, f'{address}:51234 - "GET / HTTP/1.1" 200'.encode())
         assert (found["remote_addr"], found["remote_port"]) == (address, 51234)
         assert found["address"] is not None
 
 
 def test_a_column_that_is_none() -> None:
     """Asking for what is no access-log column is refused by name; one that a format lacks is left out."""
-    line_format = compile_format("$remote_addr $status")
+    layout = compile_format("$remote_addr $status")
     with pytest.raises(FormatError, match="expected the name of an access-log column, got 'ip'"):
-        outputs(line_format, ["ip"])
-    assert [output.name for output in outputs(line_format, ["time", "status"])] == ["status"]
+        outputs(layout, ["ip"])
+    assert [output.name for output in outputs(layout, ["time", "status"])] == ["status"]
 
 
 @pytest.mark.parametrize(
@@ -279,4 +361,4 @@ def test_a_column_that_is_none() -> None:
 )
 def test_reasons_in_words(line: bytes, why: str) -> None:
     """A line that does not fit is told where it stops and what should stand there."""
-    assert reason(FORMATS["ingress-nginx"].line_format, line) == why
+    assert reason(INGRESS, line) == why

@@ -44,28 +44,30 @@ REJECTED = b'10.0.0.9 - - [21/Nov/2026:07:08:09 +0000] "GET / HTTP/1.1" 2O0 612\
 
 def sort_apart(*pieces: bytes) -> tuple[OtherLines, list[bytes]]:
     """Sort the misfits of each piece by itself, but for those at its beginning, and add up as the pieces come."""
-    other, rejected, offset = OtherLines(), [], 0
+    other, rejected = OtherLines(), []
     for piece in pieces:
         scanner = Scanner(INGRESS, outputs(INGRESS, ["offset"]))
-        scanner.scan(piece, 0, len(piece), offset)
-        lead, misfits = split_lead(scanner.take().misfits, offset)
+        scanner.scan(piece, 0, len(piece), 0)
+        taken = scanner.take()
+        lead, misfits = split_lead(taken.misfits)
         rejected += other.sort(lead)["line"].to_list()
         if not misfits.is_empty():
             own = OtherLines()
             rejected += own.sort(misfits)["line"].to_list()
             other.add(own)
-        offset += len(piece)
+        other.end_piece(taken.lines)
     return other, rejected
 
 
 def sort(*pieces: bytes) -> tuple[OtherLines, list[bytes]]:
     """Sort the misfits of these pieces of one source; return the rejected lines too."""
-    other, rejected, offset = OtherLines(), [], 0
+    other, rejected = OtherLines(), []
     for piece in pieces:
         scanner = Scanner(INGRESS, outputs(INGRESS, ["offset"]))
-        scanner.scan(piece, 0, len(piece), offset)
-        rejected += other.sort(scanner.take()[1])["line"].to_list()
-        offset += len(piece)
+        scanner.scan(piece, 0, len(piece), 0)
+        taken = scanner.take()
+        rejected += other.sort(taken.misfits)["line"].to_list()
+        other.end_piece(taken.lines)
     return other, rejected
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 import pytest
+from field_values import MOMENT, VALUES
 from scanners import EVERY_TYPE, FORMATS, INGRESS, JSON, Implementation, native_or_skip, read
 
 from analyzer.errors import UsageError
@@ -26,89 +27,68 @@ LINE = (
     b"88 0.004 [shop-web-8080] [] 10.244.1.7:8080 612 0.004 200 1c6f0d8a"
 )
 STATUS = compile_format("$status $http_user_agent")
-MOMENT = 1795244889000  # 21/Nov/2026:07:08:09 +0000 in milliseconds
-DAY = 86_400_000
 
-#: (variable, text, value); a value of ... says that the line does not fit.
-VALUES = [
-    ("status", "200", 200),
-    ("status", "009", 9),
-    ("status", "000", 0),
-    ("status", "-", None),
-    ("status", "", None),
-    ("status", "999", 999),
-    ("status", "1000", ...),
-    ("status", "2O0", ...),
-    ("status", "-1", ...),
-    ("status", "+1", ...),
-    ("status", " 1", ...),
-    ("remote_port", "65535", 65535),
-    ("remote_port", "65536", ...),
-    ("body_bytes_sent", "18446744073709551615", 2**64 - 1),
-    ("body_bytes_sent", "18446744073709551616", ...),
-    ("body_bytes_sent", "99999999999999999999", ...),
-    ("body_bytes_sent", "9" * 5000, ...),
-    ("body_bytes_sent", "0" * 5000 + "7", 7),
-    ("body_bytes_sent", "1234567", 1234567),
-    ("body_bytes_sent", "12345678", 12345678),
-    ("body_bytes_sent", "123456789", 123456789),
-    ("request_time", "0.004", 0.004),
-    ("request_time", "12345678.901", 12345678.901),
-    ("request_time", "3", 3.0),
-    ("request_time", "3.", 3.0),
-    ("request_time", ".5", 0.5),
-    ("request_time", "0.1234", 0.1234),
-    ("request_time", "-", None),
-    ("request_time", "", None),
-    ("request_time", ".", ...),
-    ("request_time", "1.2.3", ...),
-    ("request_time", "-0.001", ...),
-    ("request_time", "1e3", ...),
-    ("request_time", "123456789012345", 123456789012345.0),
-    ("request_time", "1234567890123456", ...),
-    ("time_local", "21/Nov/2026:07:08:09 +0000", MOMENT),
-    ("time_local", "21/Nov/2026:08:08:09 +0100", MOMENT),
-    ("time_local", "20/Nov/2026:22:23:09 -0845", MOMENT),
-    ("time_local", "28/Feb/2028:23:59:60 +0000", 1835395200000),
-    ("time_local", "29/Feb/2028:00:00:00 +0000", 1835395200000),
-    ("time_local", "29/Feb/2026:00:00:00 +0000", ...),
-    ("time_local", "29/Feb/2100:00:00:00 +0000", ...),
-    ("time_local", "01/Jan/1970:00:00:00 +0000", 0),
-    ("time_local", "01/Jan/1970:00:00:00 +2359", -86_340_000),
-    ("time_local", "31/Dec/1969:23:59:59 +0000", ...),
-    ("time_local", "31/Dec/9999:23:59:59 +0000", 253402300799000),
-    ("time_local", "31/Dec/9999:23:59:59 -0001", ...),
-    ("msec", "253402300799.999", 253402300799999),
-    ("msec", "253402300800.000", ...),
-    ("time_local", "00/Nov/2026:07:08:09 +0000", ...),
-    ("time_local", "31/Nov/2026:07:08:09 +0000", ...),
-    ("time_local", "21/nov/2026:07:08:09 +0000", ...),
-    ("time_local", "21/Nov/2026:24:00:00 +0000", ...),
-    ("time_local", "21/Nov/2026:07:60:09 +0000", ...),
-    ("time_local", "21/Nov/2026:07:08:61 +0000", ...),
-    ("time_local", "21/Nov/2026:07:08:09 +2400", ...),
-    ("time_local", "21/Nov/2026:07:08:09 +0060", ...),
-    ("time_local", "21/Nov/2026:07:08:09 00000", ...),
-    ("time_local", "1/Nov/2026:07:08:09 +0000", ...),
-    ("time_local", "-", ...),
-    ("time_local", "", ...),
-    ("time_iso8601", "2026-11-21T07:08:09+00:00", MOMENT),
-    ("time_iso8601", "2026-11-21T07:08:09Z", MOMENT),
-    ("time_iso8601", "2026-11-21T02:38:09-04:30", MOMENT),
-    ("time_iso8601", "2026-11-21T07:08:09.5Z", MOMENT + 500),
-    ("time_iso8601", "2026-11-21T07:08:09.123456789+00:00", MOMENT + 123),
-    ("time_iso8601", "2026-11-21T07:08:09.1234567890Z", ...),
-    ("time_iso8601", "2026-11-21T07:08:09.Z", ...),
-    ("time_iso8601", "2026-11-21T07:08:09", ...),
-    ("time_iso8601", "2026-11-21T07:08:09+0000", ...),
-    ("time_iso8601", "2026-11-21 07:08:09Z", ...),
-    ("time_iso8601", "2026-13-21T07:08:09Z", ...),
-    ("msec", "1795244889.123", MOMENT + 123),
-    ("msec", "1795244889.1", MOMENT + 100),
-    ("msec", "1795244889", MOMENT),
-    ("msec", "1795244889.1234", ...),
-    ("msec", "-", ...),
-    ("msec", "", ...),
+#: (text, address, port): what an address with a port behind it may look like.
+ADDRESS_PORTS = [
+    ("203.0.113.7:443", "203.0.113.7", 443),
+    ("203.0.113.7", "203.0.113.7", None),
+    ("203.0.113.7:", "203.0.113.7:", None),
+    ("203.0.113.7:0", "203.0.113.7", 0),
+    ("203.0.113.7:00080", "203.0.113.7", 80),
+    ("203.0.113.7:000080", "203.0.113.7:000080", None),
+    ("203.0.113.7:65535", "203.0.113.7", 65535),
+    ("203.0.113.7:65536", "203.0.113.7:65536", None),
+    ("203.0.113.7:8x", "203.0.113.7:8x", None),
+    ("[2001:db8::1]:443", "2001:db8::1", 443),
+    ("[2001:db8::1]", "2001:db8::1", None),
+    ("[2001:db8::1]:", "[2001:db8::1]:", None),
+    ("[2001:db8::1]:65536", "[2001:db8::1]:65536", None),
+    ("[]:1", "", 1),
+    ("[a]b]:1", "a]b", 1),
+    ("[a:80", "[a", 80),
+    ("::1:54321", "::1", 54321),
+    ("unix:", "unix:", None),
+    (":80", "", 80),
+    ("a b:80", "a b", 80),
+    ("-", "-", None),
+    ("", "", None),
+]
+#: (variable, text, how much of it the field takes; None: it does not fit)
+TOKENS = [
+    ("name", "a.B_c-9 x", "a.B_c-9"),
+    ("name", "-", "-"),
+    ("name", "", None),
+    ("name", " a", None),
+    ("name", "/a", None),
+    ("name", "\u00e4", None),
+    ("blanks", "  \tx", "  "),
+    ("blanks", "x", ""),
+    ("blanks", "", ""),
+    ("stream", "stdout", "stdout"),
+    ("stream", "stderr ", "stderr"),
+    ("stream", "stdouts", "stdout"),
+    ("stream", "stdou", None),
+    ("stream", "STDOUT", None),
+    ("cri_tag", "F", "F"),
+    ("cri_tag", "P x", "P"),
+    ("cri_tag", "F:a:b x", "F:a:b"),
+    ("cri_tag", "P: x", "P:"),
+    ("cri_tag", "Px", "P"),
+    ("cri_tag", "X", None),
+    ("cri_tag", "", None),
+    ("syslog_time", "Nov 21 07:08:09 x", "Nov 21 07:08:09"),
+    ("syslog_time", "Nov  1 07:08:60", "Nov  1 07:08:60"),
+    ("syslog_time", "Nov 01 23:59:59", "Nov 01 23:59:59"),
+    ("syslog_time", "Nov 31 00:00:00", "Nov 31 00:00:00"),
+    ("syslog_time", "Nov  0 07:08:09", None),
+    ("syslog_time", "Nov 00 07:08:09", None),
+    ("syslog_time", "Nov 32 07:08:09", None),
+    ("syslog_time", "Nov 1 07:08:09", None),
+    ("syslog_time", "nov 21 07:08:09", None),
+    ("syslog_time", "Nov 21 24:08:09", None),
+    ("syslog_time", "Nov 21 07:60:09", None),
+    ("syslog_time", "Nov 21 07:08:61", None),
+    ("syslog_time", "Nov 21 07:08:0", None),
 ]
 ADDRESSES = [
     "0.0.0.1", "255.255.255.255", "10.0.0.1", "::", "::1", "1::", "2001:db8::17", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::",
@@ -302,7 +282,7 @@ class ScannerContract:
 
     @pytest.mark.parametrize(("variable", "text", "value"), VALUES)
     def test_typed_values(self, variable: str, text: str, value: object) -> None:
-        """A typed field takes exactly the notations that nginx writes; all else makes the line a misfit."""
+        """A typed field takes exactly the notations that programs write; all else makes the line a misfit."""
         line_format = compile_format(f"${variable}|$http_user_agent")
         column = line_format.fields[0].column
         assert column is not None
@@ -310,6 +290,100 @@ class ScannerContract:
         found = rows[column].to_physical().to_list() if column == "time" else rows[column].to_list()
         assert found == ([] if value is ... else [value])
         assert [REASONS[reason] for reason in misfits["reason"]] == (["malformed_value"] if value is ... else [])
+
+    @pytest.mark.parametrize("unit", ["", "_ms", "_us", "_ns"])
+    def test_upstream_durations(self, unit: str) -> None:
+        """A duration that is no list is its own sum."""
+        layout = compile_format(f"<$upstream_time{unit}>")
+        rows, misfits, *_ = self.read(layout, b"<1500>\n<->\n<>\n<-1>\n<1, 2>")
+        scale = {"": 1, "_ms": 1e3, "_us": 1e6, "_ns": 1e9}[unit]
+        assert rows["upstream_response_time"].to_list() == [1500 / scale, None, None, None]
+        assert misfits["number"].to_list() == [4]
+
+    @pytest.mark.parametrize(("text", "address", "port"), ADDRESS_PORTS)
+    def test_address_and_port(self, text: str, address: str, port: int | None) -> None:
+        """One field gives the address and the port, whichever way they are put together."""
+        layout = compile_format('"$remote_addr_port" $status')
+        rows, misfits, *_ = self.read(layout, f'"{text}" 200'.encode())
+        assert misfits.height == 0
+        assert rows.select("remote_addr", "remote_port").row(0) == (address, port)
+        wanted = [Output("fan", Kind.FANIN, 0), Output("tag", Kind.TAG, 0, (f"{address}\0".encode(),))]
+        rows, *_ = self.read(layout, f'"{text}" 200'.encode(), wanted)
+        assert rows.row(0) == (portable.fanin_bit(address.encode()), 1)
+
+    @pytest.mark.parametrize("variable", ["remote_addr", "the_real_ip"])
+    def test_an_address_holds_no_blank(self, variable: str) -> None:
+        """A text with a blank or a tab in it is no address, so that nothing can stand before one unseen."""
+        layout = compile_format(f"<${variable} - $status")
+        rows, misfits, *_ = self.read(
+            layout, b"<a/b:c - 200\n< - 200\n<a b - 200\n<a\tb - 200\n<%b b - 200\n<a" % (b"a" * 40)
+        )
+        assert rows["remote_addr"].to_list() == ["a/b:c", ""]
+        assert misfits.select("number", "position", "field", "reason").rows() == [
+            (2, 1, 1, 1), (3, 1, 1, 1), (4, 1, 1, 1), (5, 1, 1, 0)
+        ]  # fmt: skip
+
+    def test_an_address_ends_the_line(self) -> None:
+        """An address at the end of a line reaches to it, and holds no blank there either."""
+        rows, misfits, *_ = self.read(compile_format("$status $remote_addr"), b"200 ::1\n200 \n200 ::1 x\n200  ::1")
+        assert rows["remote_addr"].to_list() == ["::1", ""]
+        assert misfits.select("number", "position", "field", "reason").rows() == [(2, 4, 2, 1), (3, 4, 2, 1)]
+
+    def test_quotes_that_nothing_escapes(self) -> None:
+        """Where a line makes no sense with backslashes that escape quotes, it is read as if they did not."""
+        layout = compile_format('"$request" $status "$http_user_agent"')
+        lines = [
+            rb'"GET /\" 200 "x"', rb'"GET /\\" 200 "x"', rb'"GET /\"a" 200 "x\"', rb'"GET /\" 200 "x\" 200 "y"',
+            rb'"GET /\" 2O0 "x"', rb'"GET /\" 200 x', rb'"GET /\x22" 2O0 "x"',
+        ]  # fmt: skip
+        rows, misfits, *_ = self.read(layout, b"\n".join(lines))
+        assert rows.select("request", "user_agent").rows() == [
+            ("GET /\\", "x"), ("GET /\\\\", "x"), ('GET /\\"a', "x\\"), ("GET /\\", 'x\\" 200 "y')
+        ]  # fmt: skip
+        assert misfits.select("number", "position", "field").rows() == [(4, 1, 1), (5, 1, 1), (6, 12, 2)]
+
+    @pytest.mark.parametrize(("variable", "text", "taken"), TOKENS)
+    def test_texts_that_end_by_themselves(self, variable: str, text: str, taken: str | None) -> None:
+        """A field that says itself where it ends needs no literal, and takes what it should and nothing more."""
+        layout = compile_format(f"<${variable}$http_user_agent")
+        wanted = [Output("taken", Kind.TEXT, 0), Output("rest", Kind.TEXT, 1)]
+        rows, misfits, *_ = self.read(layout, f"<{text}".encode(), wanted)
+        if taken is None:
+            assert rows.height == 0
+            assert misfits.select("position", "field", "reason").rows() == [(1, 1, REASONS.index("malformed_value"))]
+        else:
+            rest = text[len(taken) :]
+            assert rows.row(0) == (taken, rest.removeprefix(" ") if variable == "cri_tag" else rest)
+
+    def test_fields_that_touch(self) -> None:
+        """Self-delimiting fields may touch each other and whatever follows."""
+        layout = compile_format("$stream$blanks$time_any$name$cri_tag$message")
+        wanted = [Output(str(number), Kind.TEXT, number) for number in range(6)]
+        rows, misfits, *_ = self.read(layout, b"stdout  1795244889abc.P\nstdout 1795244889abcF\nstderr1a F x y", wanted)
+        assert rows.rows() == []
+        assert misfits["field"].to_list() == [5, 5, 5]
+        rows, misfits, *_ = self.read(
+            compile_format("$stream$blanks$time_any$cri_tag$blanks$message"),
+            b"stdout  1795244889F x\nstderr2026-11-21T07:08:09ZP:a   x y\nstderrP",
+            wanted,
+        )
+        assert rows.rows() == [
+            ("stdout", "  ", "1795244889", "F", "", "x"),
+            ("stderr", "", "2026-11-21T07:08:09Z", "P:a", "  ", "x y"),
+            ("stderr", "", "", "P", "", ""),
+        ]
+        assert misfits.height == 0
+
+    def test_lines_are_numbered(self) -> None:
+        """A row has the number of its line since the last take, of all lines, whatever became of them."""
+        scan = self.kind(STATUS, [Output("line", Kind.LINE, 0)])
+        scan.scan(b"200 a\nx\n\n200 b\n", 0, 15, 0)
+        scan.reject(b"200", 0, 3, 15, False)  # noqa: FBT003
+        scan.reject(b" x\n", 0, 3, 18, True)  # noqa: FBT003
+        scan.scan(b"\n" * 3000 + b"200 c", 0, 3005, 21)
+        assert scan.take().rows["line"].to_list() == [0, 3, 3005]
+        scan.scan(b"200 c", 0, 5, 0)
+        assert scan.take().rows["line"].to_list() == [0]
 
     def test_repeated_times_are_read_each(self) -> None:
         """A time that differs in one character from the one before is another time, and a broken one stays broken."""
@@ -487,7 +561,7 @@ class ScannerContract:
 
     def test_what_stands_twice_counts_last(self) -> None:
         """Of a variable written twice the last one counts, and of two notations of the time the finer one."""
-        old = FORMATS["ingress-nginx-0.25"].line_format
+        old = FORMATS["ingress-nginx-0.25"].layouts[0]
         rows, *_ = self.read(old, b"192.0.2.1 - [198.51.100.9] - " + LINE[LINE.index(b"- [") :])
         assert rows["remote_addr"].to_list() == ["198.51.100.9"]
         rows, *_ = self.read(compile_format("$msec [$time_local]"), b"1795244889.123 [21/Nov/2026:07:08:00 +0000]")
