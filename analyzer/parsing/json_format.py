@@ -28,6 +28,7 @@ EVERY_ELEMENT = b"*"
 _TEXTS_IN_JSON = frozenset({
     Type.USER, Type.LIST, Type.NAME, Type.BLANKS, Type.STREAM, Type.CRI_TAG, Type.SYSLOG_TIME,
     Type.WORD,
+    Type.UNQUOTED,
 })  # fmt: skip
 
 _BAD_ESCAPE = re.compile(r"~(?![01])")

@@ -143,6 +143,11 @@ static inline const uint8_t *match_field(Line *line, const Field *field, const u
         if (stop != NULL && has_blank(p, stop, limit)) return NULL;
         *reason = EXPECTED_LITERAL;
         break;
+    case UNQUOTED:
+        stop = find_text_end(field, line->escapes, p, from, end, limit);
+        if (stop != NULL && find_byte(p, stop, limit, '"') < stop) return NULL;
+        *reason = EXPECTED_LITERAL;
+        break;
     case TIME_LOCAL:
         stop = read_time_local(&line->last_time, p, end, span);
         break;

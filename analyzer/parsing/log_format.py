@@ -45,6 +45,7 @@ class Type(IntEnum):
     CRI_TAG = 18  #: ``F`` or ``P``, perhaps with more tags, and the blank behind it
     SYSLOG_TIME = 19  #: ``Nov 21 07:08:09``: it names no year, so it is no time
     WORD = 20  #: as TEXT, without a blank: an address holds none, and what stands before a log line does
+    UNQUOTED = 21  #: as TEXT, without a double quote
 
 
 #: Types that say themselves where they end, so that the next variable may touch them.
@@ -119,11 +120,15 @@ VARIABLES: dict[str, tuple[Type, str | None]] = {
     "x_forwarded_for_raw": (Type.USER, "x_forwarded_for"),
     "request_id_raw": (Type.USER, "request_id"),
     "host_raw": (Type.USER, "host"),
+    # The same at the end of a line, where a quote shows that fields were mistaken for others; or cut by a longest line.
+    "request_unquoted": (Type.UNQUOTED, "request"),
+    "upstream_unquoted": (Type.UNQUOTED, "upstream_addr"),
     # Typed or not, but read by no column: a line must have them.
     "number": (Type.INTEGER, None),
     "seconds": (Type.SECONDS, None),
     "millis": (Type.MILLIS, None),
     "name": (Type.NAME, None),
+    "word": (Type.WORD, None),
     "blanks": (Type.BLANKS, None),
     "rest": (Type.TEXT, None),
     # What collectors write round a line.
@@ -244,7 +249,8 @@ MEANING = {
     Type.INTEGER: "a whole number",
     Type.SECONDS: "a number of seconds",
     Type.LIST: "an upstream list",
-    Type.WORD: "an address",
+    Type.WORD: "a word",
+    Type.UNQUOTED: "free of quotes",
     Type.ADDRESS_PORT: "an address",
     Type.MILLIS: "a number of milliseconds",
     Type.MICROS: "a number of microseconds",

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from analyzer.parsing.log_format import Field
 
 _MAX_RETRIES = 64
-_TEXTS = (Type.TEXT, Type.USER, Type.ADDRESS_PORT, Type.WORD)
+_TEXTS = (Type.TEXT, Type.USER, Type.ADDRESS_PORT, Type.WORD, Type.UNQUOTED)
+#: What the text of a type must not hold.
+_FORBIDDEN = {Type.WORD: (b" ", b"\t"), Type.UNQUOTED: (b'"',)}
 
 
 class TextMatcher:
@@ -94,7 +96,7 @@ def _match_field(  # noqa: PLR0913
     if end < 0:
         return reason
     text = line[at:end]
-    if field.type is Type.WORD and (b" " in text or b"\t" in text):
+    if any(byte in text for byte in _FORBIDDEN.get(field.type, ())):
         return MALFORMED_VALUE
     if field.type is Type.ADDRESS_PORT:
         text, value = split_port(text)

@@ -30,6 +30,7 @@ enum {
     CRI_TAG,
     SYSLOG_TIME,
     WORD,
+    UNQUOTED,
     TYPES
 };
 

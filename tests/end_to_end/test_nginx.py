@@ -14,7 +14,9 @@ from nginx_server import JSON_FORMAT, NGINX, Nginx, running_nginx
 from scanners import FORMATS, INGRESS, assert_same, native_or_skip, read
 
 from analyzer.native import SCANNER
-from analyzer.parsing.detect import detect
+from analyzer.parsing.detect import detect, to_choose_from
+from analyzer.parsing.envelopes import load_envelopes
+from analyzer.parsing.formats import load_formats
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.portable import Scanner
 from analyzer.parsing.scanner import NativeScanner
@@ -400,8 +402,8 @@ def test_one_stream_of_access_and_error_lines(scanner: str, traffic: Traffic, mo
 
 def test_the_layout_is_recognised(traffic: Traffic) -> None:
     """The layouts are told from what nginx wrote, with error lines between them too."""
-    known = [format_.line_format for format_ in FORMATS.values()]
+    known = to_choose_from(load_formats(), load_envelopes(), None)
     for log, name in (("ingress.log", "ingress-nginx"), ("mixed.log", "ingress-nginx"), ("combined.log", "combined")):
         found = detect((traffic.folder / log).read_bytes(), known)
-        assert found is not None
-        assert found.name == name
+        assert found.layout is not None
+        assert (found.layout.name, found.layers) == (name, ())

@@ -251,6 +251,7 @@ TYPED: dict[Type, st.SearchStrategy[str]] = {
     Type.MICROS: DURATIONS, Type.NANOS: DURATIONS, Type.TIME_ANY: st.one_of(ANY_ISO, ANY_LOCAL, NUMBERS),
     Type.NAME: TOKENS, Type.BLANKS: TOKENS, Type.STREAM: TOKENS, Type.CRI_TAG: TOKENS, Type.SYSLOG_TIME: SYSLOG_TIMES,
     Type.WORD: st.one_of(ADDRESS_PORTS, st.text('ab \t\\"|x', max_size=40)),
+    Type.UNQUOTED: st.text('ab \t\\"|x', max_size=40),
 }  # fmt: skip
 
 
