@@ -45,6 +45,9 @@ FRONTENDS = {
 #: The form in which HAProxy sends lines to a syslog server, and the envelope that logscan sees round them.
 FORMS = {"raw": "none", "rfc3164": "syslog", "rfc5424": "syslog-5424"}
 _CONFIGURATION = """
+global
+  nbthread 1  # two threads would write their lines in any order
+
 defaults
   mode http
   timeout connect 300ms

@@ -329,6 +329,15 @@ class ScannerContract:
         assert rows["remote_addr"].to_list() == ["::1", ""]
         assert misfits.select("number", "position", "field", "reason").rows() == [(2, 4, 2, 1), (3, 4, 2, 1)]
 
+    def test_a_text_without_quotes(self) -> None:
+        """A text that may hold anything but a quote ends at its literal and holds none, in the line and at its end."""
+        layout = compile_format("$request_unquoted | $upstream_unquoted")
+        rows, misfits, *_ = self.read(layout, b'GET / x | a b\n | \n"GET | a\nGET" | a\nGET | "a"\nGET')
+        assert rows.select("request", "upstream_addr").rows() == [("GET / x", "a b"), ("", "")]
+        assert misfits.select("number", "position", "field", "reason").rows() == [
+            (2, 0, 1, 1), (3, 0, 1, 1), (4, 6, 2, 1), (5, 0, 1, 0)
+        ]  # fmt: skip
+
     def test_quotes_that_nothing_escapes(self) -> None:
         """Where a line makes no sense with backslashes that escape quotes, it is read as if they did not."""
         layout = compile_format('"$request" $status "$http_user_agent"')
