@@ -30,11 +30,6 @@ class NamedFormat:
     path: Path
 
     @property
-    def line_format(self) -> Layout:
-        """The first of its variants."""
-        return self.layouts[0]
-
-    @property
     def samples(self) -> list[dict[str, Any]]:
         """Lines of this format and what they parse to."""
         found: list[dict[str, Any]] = load_toml(self.path).get("sample", [])

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (D
 LOGS = {
     "ingress.log": INGRESS,
     "json.log": compile_format(JSON_FORMAT),
-    "combined.log": FORMATS["combined"].line_format,
+    "combined.log": FORMATS["combined"].layouts[0],
 }
 UNTRIED = {"upstream_addr": "-", "upstream_status": "-", "upstream_response_time": None}
 #: What ingress-nginx writes where a request was refused before a server was chosen: both brackets are empty.

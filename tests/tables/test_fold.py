@@ -205,7 +205,7 @@ def test_read_requests(kept: dict[str, Any]) -> None:
 
 def test_unread_requests_of_formats_without_upstreams() -> None:
     """Where a format logs no upstream, such a request counts apart if it is unreadable, and not if it is readable."""
-    combined = FORMATS["combined"].line_format
+    combined = FORMATS["combined"].layouts[0]
     begin = f'{NODE} - - [21/Nov/2026:12:00:00 +0000] "'
     lines = [f'{begin}{request}" 400 150 "-" "-"' for request in ("", "\\x00", "GET / HTTP/1.1")]
     assert one(fold([lines], line_format=combined), NODE)["unparsed_requests"] == 2
@@ -246,7 +246,7 @@ def test_an_address_sums_up() -> None:
 
 def test_forwarded_clients() -> None:
     """Where X-Forwarded-For is logged its first entries are counted as bits; none logged sets none."""
-    main = FORMATS["main"].line_format
+    main = FORMATS["main"].layouts[0]
     begin = f'{NODE} - - [21/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 612 "-" "x" '
     row = one(
         fold([[f'{begin}"{header}"' for header in ("1.2.3.4, 10.0.0.1", "1.2.3.4", "-", "")]], line_format=main), NODE
@@ -338,5 +338,5 @@ def test_no_rows_at_all() -> None:
 def test_outputs_hold_no_text() -> None:
     """What the tables ask of the scanner are narrow values, so that its buffers can be used again."""
     for format_ in FORMATS.values():
-        wanted = narrow_outputs(format_.line_format)
+        wanted = narrow_outputs(format_.layouts[0])
         assert narrow(wanted) == wanted
