@@ -171,21 +171,21 @@ class PieceScan:
             return misfits
         objects = candidates["line"].bin.starts_with(b"{") | candidates["line"].bin.starts_with(b" ")
         read: list[int] = []
-        for chosen, is_json in ((candidates.filter(objects), True), (candidates.filter(~objects), False)):
-            left = chosen
+        for left, is_json in ((candidates.filter(objects), True), (candidates.filter(~objects), False)):
+            text = _lines(left)
             for layout in self._others:
-                if left.is_empty() or isinstance(layout, JsonFormat) is not is_json:
+                if not text or isinstance(layout, JsonFormat) is not is_json:
                     continue
-                text = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in left["line"].to_list())
                 scanner = new_scanner(layout, [*narrow_outputs(layout), _LINE])
                 scanner.scan(text, 0, len(text), 0)
-                rows = scanner.take().rows
-                if rows.is_empty():
+                if scanner.misfits() == left.height:
                     continue
+                rows = scanner.take().rows
                 fitting = left[rows["line"]]
                 read += fitting["row"].to_list()
                 self._add(layout, rows.with_columns(line=fitting["number"].cast(pl.UInt32)), inner)
-                left = left.join(fitting, on="row", how="anti", maintain_order="left")
+                left = left.join(fitting, on="row", how="anti", maintain_order="left")  # noqa: PLW2901
+                text = _lines(left)
         if not read:
             return misfits
         keep = ~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(pl.Series(read, dtype=pl.UInt32).implode())
@@ -208,6 +208,12 @@ class PieceScan:
             lines = [b"".join(self._piece.line_at(start) for start in part) for part in raw["start"].to_list()]
             placed = placed.with_columns(pl.Series("raw", lines, dtype=pl.Binary))
         return placed.with_columns(at + self._found.inner, pl.col("source_line") + self._found.lines)
+
+
+def _lines(misfits: pl.DataFrame) -> bytes:
+    """The lines as a text to scan; the last of a source may lack its end."""
+    text = b"".join(misfits["line"].to_list())
+    return text if text.endswith(b"\n") or not text else text + b"\n"
 
 
 def _by_origin(rows: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
