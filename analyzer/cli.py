@@ -331,6 +331,102 @@ def formats(
     return DONE
 
 
+@app.command()
+def networks(  # noqa: PLR0913, PLR0917 - what a user may say
+    address: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ADDRESS|CIDR|FILE]...", help="What to say what it is; files with --update."),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="The files are published lists: write them as rules into --into.")
+    ] = False,
+    into: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where --update writes: a folder that --rules takes.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="How --update names the file it writes.")] = None,
+    class_: Annotated[
+        str | None, typer.Option("--class", metavar="CLASS", help="What a plain list of CIDRs is, such as lb.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="What kind of that it is, such as trusted-proxy.")
+    ] = None,
+    cluster: Annotated[Path | None, typer.Option(metavar="FILE", help="The cluster file, as for analyze.")] = None,
+    node: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="As for analyze. Repeatable.")] = None,
+    lb: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="As for analyze. Repeatable.")] = None,
+    client: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="As for analyze. Repeatable.")] = None,
+    private: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="As for analyze. Repeatable.")] = None,
+    rules: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="A folder with more rules. Repeatable.")
+    ] = None,
+    format_: Annotated[
+        DescriptionFormat, typer.Option("--format", help="How the answer is written.")
+    ] = DescriptionFormat.TABLE,
+) -> int:
+    """List the known networks, say what an address is and why, or read a newer list of ranges."""
+    from analyzer import networks_view  # noqa: PLC0415
+    from analyzer.report.networks import render  # noqa: PLC0415
+
+    options = {"cluster": cluster, "node": node, "lb": lb, "client": client, "private": private}
+    given = [f"--{option}" for option, value in options.items() if value]
+    for_update = {"--into": into, "--name": name, "--class": class_, "--kind": kind}
+    given_for_update = [option for option, value in for_update.items() if value is not None]
+    if update:
+        if given or rules:
+            raise UsageError(
+                f"--update: expected no other rules, got {', '.join([*given, *['--rules'] * bool(rules)])}"
+            )
+        if not address or into is None:
+            raise UsageError("--update: expected files to read, and --into DIR to write to")
+        found = networks_view.update_networks(address, into, name=name, class_=class_, kind=kind)
+    elif given_for_update:
+        raise UsageError(f"{', '.join(given_for_update)}: expected --update with it")
+    elif address:
+        found = networks_view.explain_addresses(
+            address,
+            cluster=cluster,
+            node=node or (),
+            lb=lb or (),
+            client=client or (),
+            private=private or (),
+            rules=rules or (),
+        )
+    elif given:
+        raise UsageError(f"{', '.join(given)}: expected addresses with it")
+    else:
+        found = networks_view.list_networks(rules or ())
+    _show(render(found, format_.value, sys.stdout))
+    return DONE
+
+
+@app.command()
+def snapshot(  # noqa: PLR0913, PLR0917 - what a user may say
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there, whole or not at all.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(metavar="NAME", help="The context of the kubeconfig to use.")] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(metavar="FILE", help="The kubeconfig to use.")] = None,
+    kubectl: Annotated[str, typer.Option(metavar="PATH", help="The kubectl to run.")] = "kubectl",
+    controller: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAMESPACE/NAME", help="An ingress controller: a workload, Service or pod. Repeatable."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes on stderr.")] = False,
+) -> int:
+    """Write the cluster file for --cluster: of what kubectl shows, the fields that are read, and never a secret."""
+    from analyzer.snapshot import take  # noqa: PLC0415
+
+    found = take(kubectl=kubectl, context=context, kubeconfig=kubeconfig, controllers=controller or ())
+    if output is None:
+        _show(found.text)
+    else:
+        _write_text(found.text, output)
+    if not quiet:
+        _say(f"snapshot: {found.summary()}")
+    for each in found.missing:
+        _say(f"snapshot: left out: {each}")
+    return DONE
+
+
 def _time(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
@@ -353,7 +449,10 @@ def _write(report: Report, format_name: str, output: Path | None) -> None:
     if output is None:
         _show(load_format(format_name, sys.stdout).render(report))
         return
-    text = load_format(format_name).render(report)
+    _write_text(load_format(format_name).render(report), output)
+
+
+def _write_text(text: str, output: Path) -> None:
     try:
         if output.exists() and not output.is_file():  # a pipe or a device stays what it is
             output.write_text(text, encoding="utf-8")

@@ -3,34 +3,36 @@
 The steps are the contract's: what the command line declares, the cluster file, published ranges, special-purpose
 registries, and a visitor for whatever is left. All of them are laid over one another once, so that labelling costs one
 lookup an address however many rules there are. Who stands behind an address by the look of its traffic is no matter of
-ranges and not decided here.
+ranges and not decided here: a label's step tells whether that may decide otherwise.
+
+Ranges that products default to (``hint = true`` in a network file) decide nothing, for many a network has them by
+chance. They are named beside a rule of the registries, with ``ambiguous`` where there are several.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+from itertools import count, pairwise
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from analyzer.addresses.cluster import Cluster
+from analyzer.addresses.networks import CLASSES, HINT, KINDS, PUBLISHED, REGISTRY, load_networks
 from analyzer.addresses.ranges import NetworkRule, RangeTable, network_ranges, parse_addresses
-from analyzer.errors import RuleError, UsageError
-from analyzer.rules import load_toml, rule_files, rules_dir
+from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-CLASSES = ("client", "node", "lb", "private", "unknown")
+    from analyzer.addresses.networks import NetworkFile
+
+__all__ = ["CLASSES", "KINDS", "STEPS", "Class", "Classifier", "Match", "Part", "classify", "declared"]
+
 Class = pl.Enum(CLASSES)
-KINDS = {
-    "client": ("public", "declared"),
-    "node": ("node", "cni-gateway"),
-    "lb": ("cluster-lb", "cloud-lb", "cdn", "trusted-proxy"),
-    "private": ("rfc1918", "cgnat", "ula", "link-local", "loopback", "pod", "service", "special"),
-}
-"""The kinds that a rule may give; inference and addresses that are none have theirs besides."""
+STEPS = ("command-line", "cluster", PUBLISHED, REGISTRY, "none")
+"""Who decided; what the traffic of an address shows goes before the last two."""
 
 _PUBLIC = ("client", "public", "public address")
 _NO_ADDRESS = ("unknown", "not-an-address", "not an address")
@@ -42,7 +44,26 @@ _LABELS: dict[str, pl.DataType | type[pl.DataType]] = {
     "node": pl.String,
     "in_cluster": pl.Boolean,
     "health_probe": pl.Boolean,
+    "step": pl.Enum(STEPS),
 }
+
+
+class Match(NamedTuple):
+    """A rule that has an address, and the step that it belongs to: one of `STEPS`, or ``hint``."""
+
+    step: str
+    rule: NetworkRule
+
+
+class Part(NamedTuple):
+    """Addresses side by side, first to last, of one answer."""
+
+    first: int
+    last: int
+    class_: str
+    kind: str
+    rule: str
+    step: str
 
 
 class Classifier:
@@ -64,16 +85,23 @@ class Classifier:
         cluster: Sequence[NetworkRule] = (),
         extra_rules: Sequence[Path] = (),
     ) -> None:
-        published, registries = _shipped(extra_rules)
-        rules: list[NetworkRule] = []
-        steps: list[RangeTable] = []
-        for step in (declared, cluster, published, registries):
-            steps.append(RangeTable.build((rule.first, rule.last, len(rules) + at) for at, rule in enumerate(step)))
-            rules += step
-        self._table = RangeTable.overlay(steps)
-        rows = [(r.class_, r.kind, r.rule, r.node, r.in_cluster, r.health_probe) for r in rules]
-        rows += [(*_PUBLIC, None, False, False), (*_NO_ADDRESS, None, False, False)]
-        self._labels = pl.DataFrame(rows, schema=_LABELS, orient="row")
+        files = load_networks(extra_rules)
+        published, registries, hints = (
+            [rule for file in files if file.role == role for rule in file.rules] for role in (PUBLISHED, REGISTRY, HINT)
+        )
+        self._matching = [*zip(STEPS, (declared, cluster, published, registries), strict=False), (HINT, hints)]
+        hinted = _hinted(registries, [file for file in files if file.role == HINT])
+        steps = (declared, cluster, published, [*hinted, *registries])
+        number = count()
+        self._table = RangeTable.build(*([(r.first, r.last, next(number)) for r in step] for step in steps))
+        rows = [
+            (r.class_, r.kind, r.rule, r.node, r.in_cluster, r.health_probe, name)
+            for name, step in zip(STEPS, steps, strict=False)
+            for r in step
+        ]
+        rows += [(*said, None, False, False, STEPS[-1]) for said in (_PUBLIC, _NO_ADDRESS)]
+        columns = zip(_LABELS.items(), zip(*rows, strict=True), strict=True)
+        self._labels = pl.DataFrame([pl.Series(name, values, dtype=type_) for (name, type_), values in columns])
 
     def label(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add what each row's address is.
@@ -87,7 +115,7 @@ class Classifier:
         -------
         polars.DataFrame
             The frame with ``class`` (Enum), ``kind``, ``rule`` and ``node`` (String), ``in_cluster`` and
-            ``health_probe`` (Boolean).
+            ``health_probe`` (Boolean), ``step`` (Enum of `STEPS`).
         """
         address = frame["address"]
         public = self._labels.height - 2
@@ -95,6 +123,32 @@ class Classifier:
         if address.null_count():
             row = row.set(address.is_null(), public + 1)
         return frame.with_columns(self._labels[row].get_columns())
+
+    def matching(self, first: int, last: int) -> list[Match]:
+        """Return every rule that has an address from `first` to `last`, in the order in which they count."""
+        found = []
+        for step, rules in self._matching:
+            having = [rule for rule in rules if rule.first <= last and first <= rule.last]
+            found += [Match(step, rule) for rule in sorted(having, key=lambda rule: rule.last - rule.first)]
+        return found
+
+    def parts(self, first: int, last: int) -> list[Part]:
+        """Return what the addresses from `first` to `last` are, in order, neighbours of one answer together."""
+        starts = self._table.starts
+        bounds = pl.Series([first, last], dtype=pl.UInt128)
+        begin, end = starts.search_sorted(bounds, side="right")
+        inside = starts[begin:end].to_list()
+        begins = [first, *inside]
+        labels = self.label(pl.DataFrame({"address": pl.Series(begins, dtype=pl.UInt128)}))
+        found: list[Part] = []
+        ends = [*(start - 1 for start in inside), last]
+        said = labels.select("class", "kind", "rule", "step").iter_rows()
+        for low, high, answer in zip(begins, ends, said, strict=True):
+            if found and found[-1][2:] == answer:
+                found[-1] = found[-1]._replace(last=high)
+            else:
+                found.append(Part(low, high, *answer))
+        return found
 
 
 def classify(  # noqa: PLR0913 - the options of the command line
@@ -176,50 +230,35 @@ def declared(
 
 
 def _registry_kind(first: int, last: int) -> str:
-    holding = [rule for rule in _shipped()[1] if rule.first <= first and last <= rule.last]
+    registries = (rule for file in load_networks() if file.role == REGISTRY for rule in file.rules)
+    holding = [rule for rule in registries if rule.first <= first and last <= rule.last]
     return min(holding, key=lambda rule: rule.last - rule.first).kind if holding else "special"
 
 
-def _shipped(extra: Sequence[Path] = ()) -> tuple[list[NetworkRule], list[NetworkRule]]:
-    """Return the rules of all network files: of published ranges, and of special-purpose registries."""
-    files = rule_files("networks", extra)
-    own = rules_dir()
-    published: list[NetworkRule] = []
-    registries: list[NetworkRule] = []
-    # Of equal ranges the first counts, and a user's own file is to count.
-    for file in sorted(files, key=lambda file: file.is_relative_to(own)):
-        title = file.relative_to(own).as_posix() if file.is_relative_to(own) else str(file)
-        table = load_toml(file)
-        step = registries if _field(table, "registry", bool, title, default=False) else published
-        step += _network_rules(table, title)
-    return published, registries
+def _hinted(registries: Sequence[NetworkRule], files: Sequence[NetworkFile]) -> list[NetworkRule]:
+    """Return the registries' answers where products default to a range, with what these are in the rule's text.
 
-
-def _network_rules(table: dict[str, Any], title: str) -> list[NetworkRule]:
-    """Read one file of ``networks/``; a range may have its own class and kind in place of the file's."""
-    rules = []
-    for key, type_ in (("name", str), ("source", str), ("date", dt.date)):
-        _field(table, key, type_, title)
-    for entry in _field(table, "range", list, title):
-        rule = f"{title}: {_field(entry, 'name', str, title)}"
-        class_ = _field({**table, **entry}, "class", str, rule)
-        kind = _field({**table, **entry}, "kind", str, rule)
-        if kind not in KINDS.get(class_, ()):
-            known = ", ".join(f"{name} {'|'.join(kinds)}" for name, kinds in KINDS.items())
-            raise RuleError(f"{rule}: expected a class and a kind of it, got {class_} {kind}", f"there are: {known}")
-        probe = _field(entry, "health_probe", bool, rule, default=False)
-        for cidr in _field(entry, "cidrs", list, rule):
-            try:
-                ranges = network_ranges(str(cidr))
-            except ValueError as error:
-                raise RuleError(f"{rule}: {error}") from error
-            rules += [NetworkRule(*pair, class_, kind, rule, health_probe=probe) for pair in ranges]
-    return rules
-
-
-def _field(table: Any, key: str, type_: type, where: str, *, default: Any = None) -> Any:
-    value = table.get(key, default) if isinstance(table, dict) else None
-    if not isinstance(value, type_):
-        got = "nothing" if value is None else repr(value)
-        raise RuleError(f"{where}: expected `{key}` of type {type_.__name__}, got {got}")
-    return value
+    Each rule is of addresses that the same defaults and the same entry have, so that it is never larger than that.
+    """
+    waiting: list[tuple[int, int, str | None, NetworkRule]] = [
+        *((rule.first, rule.last, file.range_name(rule), rule) for file in files for rule in file.rules),
+        *((rule.first, rule.last, None, rule) for rule in registries),
+    ]
+    waiting.sort(key=itemgetter(0))
+    waiting.reverse()
+    bounds = sorted({bound for first, last, _, _ in waiting for bound in (first, last + 1)})
+    having: list[tuple[int, int, str | None, NetworkRule]] = []
+    found = []
+    for first, end in pairwise(bounds):
+        having = [each for each in having if each[1] >= first]
+        while waiting and waiting[-1][0] == first:
+            having.append(waiting.pop())
+        if all(name is None for _, _, name, _ in having):
+            continue
+        having.sort(key=lambda each: each[1] - each[0])
+        *names, last_name = dict.fromkeys(name for _, _, name, _ in having if name is not None)
+        entry = next((rule for _, _, name, rule in having if name is None), None)
+        class_, kind, said = (entry.class_, entry.kind, entry.rule) if entry else _PUBLIC
+        may_be = f"ambiguous: {', '.join(names)} or {last_name}" if names else f"maybe {last_name}"
+        found.append(NetworkRule(first, end - 1, class_, kind, f"{said}, {may_be}"))
+    return found

@@ -1,93 +1,98 @@
-"""The cluster file, ``kubectl get ... -o json``, as nodes, pods and services, and the address ranges they make.
+"""The cluster file, ``kubectl get ... -o json`` or ``logscan snapshot``: what it says, and the address ranges it makes.
 
-Fields that are missing are taken as absent: a snapshot may come from any version and any distribution, and may have
-been cut down to what its owner wanted to hand out. Proxy settings (ConfigMaps, environment) are not read here, nor is
-the Kubernetes API ever called.
+The Kubernetes API is never called here. What is read of the objects stands in the modules beside this one; which of it
+`logscan snapshot` keeps, in `analyzer.addresses.cluster_keep`.
 """
 
 from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
-from analyzer.addresses.ranges import NetworkRule, network_ranges, to_number
+from analyzer.addresses import cluster_platform
+from analyzer.addresses.cluster_controllers import find_workloads, sidecars
+from analyzer.addresses.cluster_lint import lint
+from analyzer.addresses.cluster_model import Controller, IngressFacts, Node, Pod, Service
+from analyzer.addresses.cluster_objects import Object, by_kind, dicts, identity, numbers, part, ranges, sub, text, texts
+from analyzer.addresses.cluster_proxy import read_proxy
+from analyzer.addresses.cluster_services import entrances, service, service_facts
+from analyzer.addresses.ranges import MAPPED, NetworkRule
 from analyzer.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from analyzer.addresses.cluster_controllers import Workload
+
+__all__ = ["Cluster", "Node", "Pod", "Service"]
 
 _COMMAND = "kubectl get nodes,services,pods --all-namespaces -o json > cluster.json"
-_ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
-_KLIPPER = "svccontroller.k3s.cattle.io/svcname"
-_SERVICE_RANGE = "--service-cluster-ip-range="
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A node; `schedulable` where an ordinary pod may be put on it: not cordoned, no taint that keeps pods away."""
-
-    name: str
-    addresses: tuple[int, ...]
-    pod_cidrs: tuple[str, ...]
-    schedulable: bool
-    zone: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Pod:
-    """A pod; no `addresses` where it shares its node's (``hostNetwork``) or has ended, `node` None until placed.
-
-    `balances` marks a pod of k3s's service load balancer (klipper): it hands on what comes to its node, and what it
-    hands on bears its address.
-    """
-
-    namespace: str
-    name: str
-    node: str | None
-    addresses: tuple[int, ...]
-    balances: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A Service's cluster addresses, and those that the world reaches it by."""
-
-    namespace: str
-    name: str
-    cluster_addresses: tuple[int, ...]
-    lb_addresses: tuple[int, ...]
+NODE_ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+"""Labels of nodes that hold their zone, the newer one first."""
+KLIPPER = "svccontroller.k3s.cattle.io/svcname"
+"""The label of the pods of k3s's service load balancer."""
+NODE_ADDRESSES = ("k3s.io/internal-ip", "k3s.io/external-ip", "flannel.alpha.coreos.com/public-ip")
+"""Annotations of nodes that hold an address of the node itself."""
+NODE_GATEWAYS = (
+    "projectcalico.org/IPv4IPIPTunnelAddr",
+    "projectcalico.org/IPv4VXLANTunnelAddr",
+    "projectcalico.org/IPv6VXLANTunnelAddr",
+    "projectcalico.org/IPv4WireguardInterfaceAddr",
+    "projectcalico.org/IPv6WireguardInterfaceAddr",
+    "ovn.kubernetes.io/ip_address",
+)
+"""Annotations of nodes that hold the address of their overlay: Calico's tunnels, Kube-OVN's join network."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the cluster file says; `name` is the file's, as rules show it."""
+    """What the cluster file says; `name` is the file's, as rules show it.
+
+    `pod_cidrs` and `service_cidrs` are ranges of the whole cluster. `platform` is such as ``eks`` or ``k3s``, `cni`
+    such as ``cilium`` or ``flannel``, `kube_proxy_mode` such as ``ipvs``, each None where nothing shows it.
+    """
 
     name: str
     nodes: tuple[Node, ...] = ()
     pods: tuple[Pod, ...] = ()
     services: tuple[Service, ...] = ()
     service_cidrs: tuple[str, ...] = ()
+    pod_cidrs: tuple[str, ...] = ()
+    ingresses: tuple[IngressFacts, ...] = ()
+    controllers: tuple[Controller, ...] = ()
+    platform: str | None = None
+    cni: str | None = None
+    kube_proxy_mode: str | None = None
 
     @classmethod
-    def load(cls, path: str | Path) -> Cluster:
+    def load(cls, path: str | Path, controllers: Iterable[str] = ()) -> Cluster:
         """Read a cluster file: a List of mixed kinds, a list of one kind, or a single object.
+
+        Parameters
+        ----------
+        path
+            The file.
+        controllers
+            ``NAMESPACE/NAME`` of the workloads, Services or pods that are the ingress controllers. Without any they
+            are those that the file names, if `logscan snapshot` was told, else those found by labels and images.
 
         Raises
         ------
         ClusterError
-            Where the file cannot be read, is no JSON, or has no Node, Pod or Service in it.
+            Where the file cannot be read, is no JSON, or has no Node, Pod or Service in it; where there is no such
+            controller.
         """
         with _no_collection():
-            return cls._parse(path)
+            return cls._parse(path, tuple(controllers))
 
     @classmethod
-    def _parse(cls, path: str | Path) -> Cluster:
+    def _parse(cls, path: str | Path, controllers: Sequence[str]) -> Cluster:
         try:
             data = orjson.loads(Path(path).read_bytes())
         except OSError as error:
@@ -96,54 +101,94 @@ class Cluster:
             raise _error(path, f"no JSON: {error}") from error
         if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
             raise _error(path, "JSON without a `kind`")
-        found: dict[str, list[dict[str, Any]]] = {"Node": [], "Pod": [], "Service": []}
-        for kind, item in _items(data):
-            if kind in found:
-                found[kind].append(item)
-        if not any(found.values()):
+        objects = by_kind(data)
+        if not any(objects[kind] for kind in ("Node", "Pod", "Service")):
             raise _error(path, f"kind {data['kind']} with none of them")
+        wanted = controllers or texts(sub(data, "logscan").get("controllers"))
+        return cls.of(Path(path).name, objects, find_workloads(objects, wanted))
+
+    @classmethod
+    def of(cls, name: str, objects: Mapping[str, Sequence[Object]], workloads: Sequence[Workload]) -> Cluster:
+        """Make a cluster of kind to objects and of its controllers."""
+        pods = [_pod(item) for item in objects["Pod"]]
+        system = cluster_platform.system_pods(objects["Pod"])
+        pod_cidrs, service_cidrs = cluster_platform.cluster_cidrs(objects, system)
+        ingresses = entrances(objects, {identity(item) for each in workloads for item in each.services})
+        places = {id(item): place for place, item in enumerate(objects["Pod"])} if workloads else {}
         return cls(
-            name=Path(path).name,
-            nodes=tuple(_node(item) for item in found["Node"]),
-            pods=tuple(_pod(item) for item in found["Pod"]),
-            services=tuple(_service(item) for item in found["Service"]),
-            service_cidrs=tuple(dict.fromkeys(cidr for item in found["Pod"] for cidr in _service_cidrs(item))),
+            name=name,
+            nodes=_nodes(objects),
+            pods=tuple(pods),
+            services=tuple(service(item) for item in objects["Service"]),
+            service_cidrs=service_cidrs,
+            pod_cidrs=pod_cidrs,
+            ingresses=ingresses,
+            controllers=tuple(
+                _controller(workload, [pods[places[id(item)]] for item in workload.pods], objects, ingresses)
+                for workload in workloads
+            ),
+            platform=cluster_platform.platform(objects["Node"]),
+            cni=cluster_platform.network(objects),
+            kube_proxy_mode=cluster_platform.kube_proxy_mode(objects, system),
         )
 
     def networks(self) -> list[NetworkRule]:
         """Return the ranges of the cluster; of equal ones the more certain comes first, as `RangeTable` wants it.
 
         The first two addresses of a node's pod range are its bridge and its overlay device (``cni0``, ``flannel.1``):
-        what masquerading leaves. A live pod that has one of them shows that this network does without.
+        what masquerading leaves. A live pod that has one of them shows that this network does without, and a node that
+        names its overlay's address has no other.
         """
-        rules = []
+        rules: list[NetworkRule] = []
         for node in self.nodes:
             rule = f"{self.name}: node {node.name}"
             rules += [NetworkRule(n, n, "node", "node", rule, node=node.name) for n in node.addresses]
-        for pod in self.pods:
-            title = f"pod {pod.namespace}/{pod.name}"
-            if pod.balances:
-                rule = f"{self.name}: load balancer {title}"
-                rules += [NetworkRule(n, n, "lb", "cluster-lb", rule, node=pod.node) for n in pod.addresses]
-            else:
-                rule = f"{self.name}: {title}"
-                rules += [NetworkRule(n, n, "private", "pod", rule, in_cluster=True) for n in pod.addresses]
-        for node in self.nodes:
-            rule = f"{self.name}: podCIDR of {node.name}"
-            for first, last in _ranges(node.pod_cidrs):
-                for gateway in range(first, min(first + 1, last) + 1):
-                    rules.append(NetworkRule(gateway, gateway, "node", "cni-gateway", rule, node=node.name))
-                rules.append(NetworkRule(first, last, "private", "pod", rule))
-        for service in self.services:
-            title = f"{service.namespace}/{service.name}"
+        rules += self._pod_rules()
+        for entry in self.services:
+            title = f"{entry.namespace}/{entry.name}"
             rule = f"{self.name}: load balancer of {title}"
-            rules += [NetworkRule(n, n, "lb", "cluster-lb", rule) for n in service.lb_addresses]
+            rules += [NetworkRule(n, n, "lb", "cluster-lb", rule) for n in entry.lb_addresses]
             rule = f"{self.name}: clusterIP of {title}"
-            rules += [NetworkRule(n, n, "private", "service", rule) for n in service.cluster_addresses]
-        for cidr in self.service_cidrs:
-            rule = f"{self.name}: service range {cidr}"
-            rules += [NetworkRule(*pair, "private", "service", rule) for pair in _ranges([cidr])]
-        return rules
+            rules += [NetworkRule(n, n, "private", "service", rule) for n in entry.cluster_addresses]
+        for entrance in self.ingresses:
+            rule = f"{self.name}: {entrance.kind} {entrance.namespace}/{entrance.name}"
+            rules += [NetworkRule(n, n, "lb", "cluster-lb", rule) for n in entrance.lb_addresses]
+        for kind, cidrs in (("service", self.service_cidrs), ("pod", self.pod_cidrs)):
+            for cidr in cidrs:
+                rule = f"{self.name}: {kind} range {cidr}"
+                rules += [NetworkRule(*pair, "private", kind, rule) for pair in ranges([cidr])]
+        return rules + list(self._trusted())
+
+    def _pod_rules(self) -> Iterator[NetworkRule]:
+        for pod in self.pods:
+            if pod.balances:
+                rule = f"{self.name}: load balancer pod {pod.namespace}/{pod.name}"
+                yield from (NetworkRule(n, n, "lb", "cluster-lb", rule, node=pod.node) for n in pod.addresses)
+            else:
+                rule = f"{self.name}: pod {pod.namespace}/{pod.name}"
+                yield from (NetworkRule(n, n, "private", "pod", rule, in_cluster=True) for n in pod.addresses)
+        for node in self.nodes:
+            rule = f"{self.name}: overlay of {node.name}"
+            yield from (NetworkRule(n, n, "node", "cni-gateway", rule, node=node.name) for n in node.gateways)
+            rule = f"{self.name}: podCIDR of {node.name}"
+            for first, last in ranges(node.pod_cidrs):
+                for gateway in () if node.gateways else range(first, min(first + 1, last) + 1):
+                    yield NetworkRule(gateway, gateway, "node", "cni-gateway", rule, node=node.name)
+                yield NetworkRule(first, last, "private", "pod", rule)
+
+    def _trusted(self) -> Iterator[NetworkRule]:
+        """Yield the proxies that a controller trusts, where it does not trust everybody."""
+        for controller in self.controllers:
+            settings = controller.settings
+            if not settings.in_use:
+                continue
+            for field, cidrs in (("trusted", settings.trusted), ("proxy_trusted", settings.proxy_trusted)):
+                pairs = [(cidr, pair) for cidr in cidrs for pair in ranges([cidr])]
+                if any(_is_half_of_all(*pair) for _, pair in pairs):
+                    continue
+                rule = f"{self.name}: trusted by {controller.kind}, {settings.sources.get(field, 'default')}"
+                for cidr, pair in pairs:
+                    yield NetworkRule(*pair, "lb", "trusted-proxy", f"{rule}: {cidr}")
 
     def node_names(self, *, schedulable_only: bool = True) -> list[str]:
         """Return the names of the nodes in the file's order."""
@@ -181,93 +226,85 @@ def _error(path: str | Path, got: str) -> ClusterError:
     return ClusterError(message, f"run: {_COMMAND}")
 
 
-def _items(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield kind and object; the items of a ``PodList``, as the API itself answers, do not repeat their kind."""
-    kind: str = data["kind"]
-    if not kind.endswith("List"):
-        yield kind, data
-    for item in _dicts(data.get("items")):
-        yield _text(item, "kind") or kind.removesuffix("List"), item
+def _is_half_of_all(first: int, last: int) -> bool:
+    """Whether a range is so wide that it is no statement about proxies: half of a family, as some write all of it."""
+    return last - first >= (1 << 31) - 1 if first >= MAPPED and last < MAPPED << 1 else last - first >= (1 << 127) - 1
 
 
-def _node(item: dict[str, Any]) -> Node:
-    meta, spec = _dict(item, "metadata"), _dict(item, "spec")
-    labels = _dict(meta, "labels")
-    addresses = [_text(address, "address") for address in _dicts(_dict(item, "status").get("addresses"))]
-    effects = {taint.get("effect") for taint in _dicts(spec.get("taints"))}
+def _nodes(objects: Mapping[str, Sequence[Object]]) -> tuple[Node, ...]:
+    """Read the nodes, and what Cilium knows of them: its own pod ranges, and the address of ``cilium_host``."""
+    cilium = {text(sub(item, "metadata"), "name"): sub(item, "spec") for item in objects["CiliumNode"]}
+    nodes = []
+    for item in objects["Node"]:
+        node = _node(item)
+        if spec := cilium.get(node.name):
+            listed = dicts(spec.get("addresses"))
+            inner = numbers(text(each, "ip") for each in listed if text(each, "type") == "CiliumInternalIP")
+            cidrs = texts(sub(spec, "ipam").get("podCIDRs"))
+            node = replace(
+                node,
+                gateways=tuple(dict.fromkeys((*node.gateways, *inner))),
+                pod_cidrs=tuple(dict.fromkeys((*node.pod_cidrs, *cidrs))),
+            )
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def _node(item: Object) -> Node:
+    meta, spec = sub(item, "metadata"), sub(item, "spec")
+    own, annotations = sub(meta, "labels"), sub(meta, "annotations")
+    addresses = [text(address, "address") for address in dicts(sub(item, "status").get("addresses"))]
+    for key in NODE_ADDRESSES:
+        addresses += (text(annotations, key) or "").split(",")
+    effects = {text(taint, "effect") for taint in dicts(spec.get("taints"))}
     return Node(
-        name=_text(meta, "name") or "",
-        addresses=_numbers(addresses),
-        pod_cidrs=tuple(_texts(spec.get("podCIDRs")) or _texts([spec.get("podCIDR")])),
+        name=text(meta, "name") or "",
+        addresses=numbers(addresses),
+        pod_cidrs=tuple(texts(spec.get("podCIDRs")) or texts([spec.get("podCIDR")])),
         schedulable=spec.get("unschedulable") is not True and effects.isdisjoint({"NoSchedule", "NoExecute"}),
-        zone=next((zone for label in _ZONES if (zone := _text(labels, label))), None),
+        zone=next((zone for label in NODE_ZONES if (zone := text(own, label))), None),
+        gateways=numbers(text(annotations, key) for key in NODE_GATEWAYS),
     )
 
 
-def _pod(item: dict[str, Any]) -> Pod:
-    meta, spec, status = _dict(item, "metadata"), _dict(item, "spec"), _dict(item, "status")
+def _pod(item: Object) -> Pod:
+    meta, spec, status = part(item, "metadata"), part(item, "spec"), part(item, "status")
     addresses: tuple[int, ...] = ()
-    if spec.get("hostNetwork") is not True and status.get("phase") not in ("Succeeded", "Failed"):
-        listed = [_text(entry, "ip") for entry in _dicts(status.get("podIPs"))]
-        addresses = _numbers([*listed, _text(status, "podIP")])
+    shared = spec.get("hostNetwork") is True
+    if not shared and status.get("phase") not in ("Succeeded", "Failed"):
+        listed = [entry.get("ip") for entry in dicts(status.get("podIPs"))]
+        listed.append(status.get("podIP"))
+        addresses = numbers(listed)
     return Pod(
-        namespace=_text(meta, "namespace") or "default",
-        name=_text(meta, "name") or "",
-        node=_text(spec, "nodeName"),
-        addresses=addresses,
-        balances=_KLIPPER in _dict(meta, "labels"),
+        text(meta, "namespace") or "default",
+        text(meta, "name") or "",
+        text(spec, "nodeName"),
+        addresses,
+        KLIPPER in part(meta, "labels"),
+        shared,
     )
 
 
-def _service(item: dict[str, Any]) -> Service:
-    meta, spec = _dict(item, "metadata"), _dict(item, "spec")
-    ingress = _dicts(_dict(_dict(item, "status"), "loadBalancer").get("ingress"))
-    published = [_text(entry, "ip") for entry in ingress]
-    return Service(
-        namespace=_text(meta, "namespace") or "default",
-        name=_text(meta, "name") or "",
-        cluster_addresses=_numbers([*_texts(spec.get("clusterIPs")), _text(spec, "clusterIP")]),
-        lb_addresses=_numbers([*published, *_texts(spec.get("externalIPs")), _text(spec, "loadBalancerIP")]),
+def _controller(
+    workload: Workload,
+    pods: Sequence[Pod],
+    objects: Mapping[str, Sequence[Object]],
+    ingresses: Iterable[IngressFacts],
+) -> Controller:
+    found = read_proxy(workload, objects)
+    services = tuple(service_facts(item) for item in workload.services)
+    names = {each.name for each in services}
+    return Controller(
+        kind=workload.kind,
+        namespace=workload.namespace,
+        name=workload.name,
+        pods=tuple(pods),
+        services=services,
+        settings=found.settings,
+        log_format=found.log_format,
+        lint=lint(workload, found.config),
+        ingresses=tuple(
+            each for each in ingresses if each.namespace == workload.namespace and not names.isdisjoint(each.backends)
+        ),
+        sidecars=sidecars(workload),
     )
-
-
-def _service_cidrs(pod: dict[str, Any]) -> Iterator[str]:
-    """Yield the Service ranges of a kube-apiserver pod; a managed control plane shows none."""
-    if not (_text(_dict(pod, "metadata"), "name") or "").startswith("kube-apiserver"):
-        return
-    for container in _dicts(_dict(pod, "spec").get("containers")):
-        for argument in (*_texts(container.get("command")), *_texts(container.get("args"))):
-            if argument.startswith(_SERVICE_RANGE):
-                yield from argument.removeprefix(_SERVICE_RANGE).split(",")
-
-
-def _ranges(cidrs: Iterable[str]) -> Iterator[tuple[int, int]]:
-    for cidr in cidrs:
-        try:
-            yield from network_ranges(cidr)
-        except ValueError:
-            continue
-
-
-def _numbers(texts: Iterable[str | None]) -> tuple[int, ...]:
-    """Return the addresses among texts, each once; a name (``ExternalDNS``) or ``None`` (headless) is none."""
-    numbers = (to_number(text) for text in dict.fromkeys(texts) if text)
-    return tuple(number for number in numbers if number is not None)
-
-
-def _dict(item: dict[str, Any], key: str) -> dict[str, Any]:
-    value = item.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-def _text(item: dict[str, Any], key: str) -> str | None:
-    value = item.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _texts(value: Any) -> list[str]:
-    return [entry for entry in value if isinstance(entry, str) and entry] if isinstance(value, list) else []

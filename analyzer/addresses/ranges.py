@@ -10,12 +10,13 @@ from __future__ import annotations
 import heapq
 import ipaddress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 MAPPED = 0xFFFF << 32
 """The number of ``::ffff:0.0.0.0``: add an IPv4 address to it and it is ours."""
@@ -129,6 +130,17 @@ def network_ranges(text: str) -> list[tuple[int, int]]:
     return [(first, last)]
 
 
+def format_range(first: int, last: int) -> str:
+    """Return a range as a CIDR, as a bare address where it is one, else as ``first-last``."""
+    if first == last:
+        return to_text(first)
+    size = last - first + 1
+    if size & (size - 1) or first & (size - 1):
+        return f"{to_text(first)}-{to_text(last)}"
+    width = 32 if MAPPED <= first <= _MAPPED_LAST else 128
+    return f"{to_text(first)}/{width + 1 - size.bit_length()}"
+
+
 class RangeTable:
     """Ranges of addresses, each with a payload (UInt32), looked up a column at a time.
 
@@ -144,28 +156,24 @@ class RangeTable:
         self.payload = pl.concat([pl.Series([None], dtype=pl.UInt32), payload.cast(pl.UInt32).alias("")], rechunk=True)
 
     @classmethod
-    def build(cls, entries: Iterable[tuple[int, int, int]]) -> RangeTable:
-        """Make a table of (first, last, payload); where ranges overlap the smallest wins, of equals the earliest."""
-        waiting = sorted((first, last, order, payload) for order, (first, last, payload) in enumerate(entries))
+    def build(cls, *layers: Iterable[tuple[int, int, int]]) -> RangeTable:
+        """Make a table of (first, last, payload).
+
+        Where ranges overlap one of the first layer wins, within a layer the smallest, of equals the earliest.
+        """
+        waiting = [(*entry, layer, order) for layer, each in enumerate(layers) for order, entry in enumerate(each)]
+        waiting.sort(key=itemgetter(0), reverse=True)
         bounds = sorted({entry[0] for entry in waiting} | {entry[1] + 1 for entry in waiting if entry[1] < _LAST})
-        waiting.reverse()
-        current: list[tuple[int, int, int, int]] = []
+        current: list[tuple[int, int, int, int, int]] = []
         answers: list[int | None] = []
         for bound in bounds:
             while waiting and waiting[-1][0] == bound:
-                first, last, order, payload = waiting.pop()
-                heapq.heappush(current, (last - first, order, last, payload))
-            while current and current[0][2] < bound:
+                first, last, payload, layer, order = waiting.pop()
+                heapq.heappush(current, (layer, last - first, order, last, payload))
+            while current and current[0][3] < bound:
                 heapq.heappop(current)
-            answers.append(current[0][3] if current else None)
+            answers.append(current[0][4] if current else None)
         return cls(pl.Series(bounds, dtype=pl.UInt128), pl.Series(answers, dtype=pl.UInt32))
-
-    @classmethod
-    def overlay(cls, tables: Sequence[RangeTable]) -> RangeTable:
-        """Make one table that answers as the first of `tables` that has an answer."""
-        starts = pl.concat([table.starts for table in tables]).unique().sort()
-        answers = pl.select(pl.coalesce([table.lookup(starts) for table in tables])).to_series()
-        return cls(starts, answers)
 
     def lookup(self, addresses: pl.Series) -> pl.Series:
         """Return the payload (UInt32) of each address (UInt128), null where no range has it or the address is null."""

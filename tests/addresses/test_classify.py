@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from analyzer.addresses.classify import CLASSES, Class, Classifier, classify, declared
+from analyzer.addresses.classify import CLASSES, STEPS, Class, Classifier, classify, declared
 from analyzer.addresses.cluster import Cluster, Node
 from analyzer.addresses.ranges import NetworkRule, parse_addresses, parse_network, to_number
 from analyzer.errors import ClusterError, RuleError, UsageError
@@ -43,13 +43,13 @@ def rules_folder(parent: Path, text: str, name: str = "office.toml") -> Path:
 
 
 def test_labels_have_fixed_names_and_types() -> None:
-    """The frame keeps its own columns and rows and gets six more of fixed types."""
+    """The frame keeps its own columns and rows and gets seven more of fixed types."""
     frame = pl.DataFrame({"requests": [3, 4], "address": pl.Series([to_number("10.0.0.1"), None], dtype=pl.UInt128)})
     labelled = Classifier().label(frame)
     assert labelled.select("requests", "address").equals(frame)
     assert {name: labelled.schema[name] for name in labelled.columns[2:]} == {
         "class": Class, "kind": pl.String, "rule": pl.String, "node": pl.String, "in_cluster": pl.Boolean,
-        "health_probe": pl.Boolean,
+        "health_probe": pl.Boolean, "step": pl.Enum(STEPS),
     }  # fmt: skip
     assert Classifier().label(labelled).equals(labelled)
     assert Classifier().label(frame.clear()).schema == labelled.schema
@@ -60,7 +60,7 @@ def test_an_absent_address_is_unknown() -> None:
     row = label(Classifier(), "8.8.8.8", None, "8.8.4.4").row(1, named=True)
     assert row == {
         "address": None, "class": "unknown", "kind": "not-an-address", "rule": "not an address", "node": None,
-        "in_cluster": False, "health_probe": False,
+        "in_cluster": False, "health_probe": False, "step": "none",
     }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_steps_go_in_order() -> None:
     assert said(classifier, "104.16.5.5") == ("node", "node", "mine")
     assert said(classifier, "104.16.5.6")[2] == "networks/cloudflare.toml: edge"
     assert said(Classifier((), [inner]), "10.1.0.7") == ("node", "node", "cluster.json")
-    assert said(Classifier((), [inner]), "10.1.1.7")[2] == "networks/special-purpose.toml: rfc1918"
+    assert said(Classifier((), [rule("10.7.0.0/24")]), "10.7.1.7")[2] == "networks/special-purpose.toml: rfc1918"
 
 
 def test_the_more_specific_prefix_wins_within_a_step() -> None:

@@ -129,7 +129,7 @@ def test_host_network_pods_without_their_nodes(tmp_path: Path) -> None:
         pod("web", "n1", "10.244.0.2", hostNetwork=False),
     )
     found = labels(cluster, "172.18.0.2", "10.244.0.2")
-    assert found["172.18.0.2"][2] == "networks/special-purpose.toml: rfc1918"
+    assert found["172.18.0.2"][2].startswith("networks/special-purpose.toml: rfc1918")
     assert found["10.244.0.2"][2] == "cluster.json: pod default/web"
 
 
@@ -179,7 +179,8 @@ def test_eks(tmp_path: Path) -> None:
     assert found["10.0.1.12"] == found["18.156.3.4"] == ("node", "node", f"cluster.json: node {name}", name, False)
     assert found["10.0.1.77"] == ("private", "pod", "cluster.json: pod default/web", None, True)
     assert found["172.20.33.7"][:2] == ("private", "service")
-    assert {found[text][2] for text in ("10.0.1.0", "172.20.33.8")} == {"networks/special-purpose.toml: rfc1918"}
+    rest = [found[text][2] for text in ("10.0.1.0", "172.20.33.8")]
+    assert all(rule.startswith("networks/special-purpose.toml: rfc1918") for rule in rest)
 
 
 def test_gke(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from analyzer.addresses.ranges import (
     MAPPED,
     RangeTable,
     format_addresses,
+    format_range,
     network_ranges,
     parse_addresses,
     parse_network,
@@ -139,21 +140,47 @@ def test_lookup_agrees_with_a_plain_search(ranges: list[tuple[int, int]], wanted
     assert found.to_list() == [None, *(smallest(entries, number) for number in wanted), None]
 
 
-def test_overlay_takes_the_first_answer() -> None:
-    """Where tables lie over one another the first that knows an address answers, however large its range."""
-    over = RangeTable.build([(10, 90, 1)])
-    under = RangeTable.build([(0, 20, 2), (50, 51, 3), (80, LAST, 4)])
-    found = RangeTable.overlay([over, under, RangeTable.build([])]).lookup(numbers(0, 9, 10, 50, 90, 91, LAST, None))
-    assert found.to_list() == [2, 2, 1, 1, 1, 4, 4, None]
+@given(st.lists(st.lists(st.one_of(SMALL, WIDE), max_size=8), max_size=4), st.lists(NUMBERS))
+def test_the_first_layer_that_knows_an_address_answers(layers: list[list[tuple[int, int]]], wanted: list[int]) -> None:
+    """However large its range is, and however small that of a layer below."""
+    entries = [[(*pair, 100 * layer + order) for order, pair in enumerate(each)] for layer, each in enumerate(layers)]
+    wanted += [bound for each in layers for pair in each for bound in pair]
+    expected = [
+        next((found for each in entries if (found := smallest(each, number)) is not None), None) for number in wanted
+    ]
+    assert RangeTable.build(*entries).lookup(numbers(*wanted)).to_list() == expected
 
 
 def test_empty_tables_and_columns() -> None:
     """A table without ranges answers nothing, and no addresses get no answers."""
-    for table in (RangeTable.build([]), RangeTable.overlay([RangeTable.build([])])):
+    for table in (RangeTable.build(), RangeTable.build([]), RangeTable.build([], [])):
         assert table.lookup(numbers(0, LAST, None)).to_list() == [None, None, None]
     found = RangeTable.build([(0, LAST, 7)]).lookup(numbers())
     assert found.dtype == pl.UInt32
     assert found.is_empty()
+
+
+@given(NUMBERS, NUMBERS)
+def test_a_range_is_written_as_it_is_read(one: int, other: int) -> None:
+    """As a CIDR or an address where it is one, and else with both ends."""
+    first, last = min(one, other), max(one, other)
+    text = format_range(first, last)
+    if "-" in text:
+        assert [to_number(end) for end in text.split("-")] == [first, last]
+    else:
+        assert parse_network(text) == (first, last)
+
+
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), st.data())
+def test_a_network_is_written_as_the_standard_library_does(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address, data: st.DataObject
+) -> None:
+    """A network comes out as `ipaddress` writes it, a network of one as a bare address."""
+    network = ipaddress.ip_network(
+        (address, data.draw(st.integers(97, 128)) - 128 + address.max_prefixlen), strict=False
+    )
+    if not (network.version == 6 and int(network[0]) >> 32 == 0xFFFF):
+        assert format_range(*parse_network(str(network))) == str(network).removesuffix(f"/{address.max_prefixlen}")
 
 
 def test_lookup_in_a_column_of_chunks() -> None:
