@@ -206,7 +206,13 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     ] = None,
     cluster: Annotated[
         Path | None,
-        typer.Option(help="What `kubectl get nodes,services,pods -A -o json` wrote, to tell nodes from visitors."),
+        typer.Option(
+            help="What `logscan snapshot` or `kubectl get ... -A -o json` wrote, to tell nodes from visitors."
+        ),
+    ] = None,
+    controller: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAMESPACE/NAME", help="An ingress controller of the cluster file. Repeatable."),
     ] = None,
     log_format: Annotated[
         str | None,
@@ -272,6 +278,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
         report = run(
             source,
             cluster=cluster,
+            controller=controller or (),
             log_format=log_format,
             node=node or (),
             lb=lb or (),

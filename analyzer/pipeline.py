@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING
 from analyzer._version import __version__
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.cluster import Cluster
-from analyzer.errors import UsageError
+from analyzer.errors import FormatError, UsageError
 from analyzer.parsing.detect import to_choose_from
 from analyzer.parsing.envelopes import load_envelopes
 from analyzer.parsing.formats import load_formats
+from analyzer.parsing.log_format import LineFormat, compile_format
 from analyzer.readings.geo import geo
 from analyzer.readings.preservation import preservation
 from analyzer.readings.rate_limit import rate_limit
@@ -39,6 +41,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     cluster: Cluster | str | os.PathLike[str] | None = None,
+    controller: Iterable[str] = (),
     log_format: str | None = None,
     node: Iterable[str] = (),
     lb: Iterable[str] = (),
@@ -63,7 +66,10 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     source
         A file, a glob, a directory, ``-`` for standard input, or several of them.
     cluster
-        ``kubectl get nodes,services,pods -A -o json``, as a file or loaded.
+        What ``logscan snapshot`` or ``kubectl get ... -A -o json`` wrote, as a file or loaded. A log format that a
+        controller in it is set to is tried before the known ones.
+    controller
+        ``NAMESPACE/NAME`` of the ingress controllers, where the cluster file does not tell them by labels and images.
     log_format
         An nginx ``log_format`` string or the name of a known format; detected for each source where not given.
     node, lb, client, private
@@ -104,7 +110,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         raise UsageError(f"--by: expected node, pod or source, got {by!r}")
     if top < 0:
         raise UsageError(f"--top: expected 0 or more, got {top}")
-    known_cluster = cluster if isinstance(cluster, Cluster) or cluster is None else Cluster.load(Path(cluster))
+    known_cluster = _cluster(cluster, list(controller))
     more_rules = [Path(folder) for folder in rules]
     classifier = Classifier(
         declared=declared(node=node, lb=lb, client=client, private=private),
@@ -114,7 +120,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     database = _open_geo([Path(file) for file in geoip])
     run = Run(
         [Log(number, found) for number, found in enumerate(find(names))],
-        to_choose_from(load_formats(more_rules), load_envelopes(more_rules), log_format),
+        to_choose_from(load_formats(more_rules), load_envelopes(more_rules), log_format, _configured(known_cluster)),
         fold=Fold(classifier, grid),
         span=_span(since, until),
         progress=progress,
@@ -138,6 +144,22 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         rate_limit=rate_limit(labelled, tables.limits, tables.limit_requests, grid),
         timeline=timeline(tables.timeline, tables.bucket_seconds),
     )
+
+
+def _cluster(given: Cluster | str | os.PathLike[str] | None, controllers: list[str]) -> Cluster | None:
+    if controllers and (given is None or isinstance(given, Cluster)):
+        raise UsageError("--controller: expected a cluster file (--cluster) that holds it")
+    return given if given is None or isinstance(given, Cluster) else Cluster.load(Path(given), controllers)
+
+
+def _configured(cluster: Cluster | None) -> list[LineFormat]:
+    """The log formats that the controllers are set to; one that nginx itself would refuse is no format of any line."""
+    found = []
+    for controller in cluster.controllers if cluster is not None else ():
+        if controller.log_format is not None:
+            with suppress(FormatError):
+                found.append(compile_format(controller.log_format, f"{controller.namespace}/{controller.name}"))
+    return found
 
 
 def _span(since: datetime | None, until: datetime | None) -> tuple[datetime | None, datetime | None]:

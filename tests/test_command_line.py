@@ -417,3 +417,35 @@ def test_geo_database_that_is_broken(log: Path) -> None:
     assert (result.status, result.stdout) == (2, b"")
     assert result.stderr.startswith("logscan: broken.mmdb: ")
     assert "Traceback" not in result.stderr
+
+
+def test_the_log_format_of_the_cluster_file_is_tried(tmp_path: Path) -> None:
+    """A layout that only the controller's ConfigMap knows is read, under the controller's name."""
+    layout = "$remote_addr|$time_iso8601|$status|$host"
+    image = {"name": "controller", "image": "registry.k8s.io/ingress-nginx/controller:v1.13.3"}
+    image["args"] = ["/nginx-ingress-controller", "--configmap=$(POD_NAMESPACE)/settings"]  # type: ignore[assignment]
+    labels = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
+    about = {"name": "edge", "namespace": "shop", "labels": labels}
+    spec = {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [image]}},
+    }
+    settings = {"name": "settings", "namespace": "shop"}
+    items = [
+        {"kind": "Node", "metadata": {"name": "n1"}},
+        {"kind": "Deployment", "metadata": about, "spec": spec},
+        {"kind": "ConfigMap", "metadata": settings, "data": {"log-format-upstream": layout}},
+    ]
+    (tmp_path / "cluster.json").write_text(json.dumps({"kind": "List", "items": items}))
+    (tmp_path / "access.log").write_text("203.0.113.7|2026-11-21T07:08:09+00:00|200|shop\n")
+    read = logscan("analyze", "access.log", "--cluster", "cluster.json", *JSON, cwd=tmp_path).report["input"]
+    assert read["sources"][0]["format"] == "shop/edge"
+    assert read["parsed"] == 1
+    assert logscan("analyze", "access.log", *JSON, cwd=tmp_path).status == 3
+
+
+def test_controller_needs_a_cluster_file(tmp_path: Path) -> None:
+    """``--controller`` without a cluster file is wrong usage."""
+    (tmp_path / "access.log").write_bytes(LINE)
+    result = logscan("analyze", "access.log", "--controller", "a/b", cwd=tmp_path)
+    assert (result.status, result.stderr.count("\n")) == (2, 1)
