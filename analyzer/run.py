@@ -6,6 +6,7 @@ Order matters, because a rate limit and an error record over several lines depen
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,7 @@ import polars as pl
 from analyzer.errors import SourceError, UsageError
 from analyzer.parsing.batches import Batch, batches
 from analyzer.parsing.detect import Shape, by_detail, detect, detect_head
-from analyzer.parsing.layers import is_open, name_of
+from analyzer.parsing.layers import is_open, joins, name_of
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
 from analyzer.rejects import Rejects
@@ -47,7 +48,9 @@ class Log:
     source: Source
     other: OtherLines = field(default_factory=OtherLines)
     reader: Reader | None = None
+    opened: bool = False
     shape: Shape = field(default_factory=Shape)
+    is_cut: bool = False
     lines: int = 0
     parsed: int = 0
     rejected: int = 0
@@ -59,6 +62,12 @@ class Log:
     def origin(self) -> Origin:
         """What the path of the source says."""
         return Origin(None, self.source.pod, self.source.namespace, self.source.container)
+
+    def close(self) -> None:
+        """Close its reader, which still says what was read."""
+        if self.reader is not None and self.opened:
+            self.opened = False
+            self.reader.close()
 
 
 class Work(NamedTuple):
@@ -96,19 +105,24 @@ class Run:
     def read(self, workers: int, rejects: str | os.PathLike[str] | None) -> None:
         """Scan pieces on threads, fold them in order."""
         self.layouts = by_detail(self.known.layouts)
-        with Rejects(rejects, [log.source.uri for log in self.logs]) as rejects_file:
-            self.keep_rejected = rejects_file.wanted
-            for work, scanned in ordered_map(self._scan, self._pieces(), workers):
-                if scanned is None:
-                    self._close(work.log)
-                else:
-                    self._fold(work, scanned, rejects_file)
+        try:
+            with Rejects(rejects, [log.source.uri for log in self.logs]) as rejects_file:
+                self.keep_rejected = rejects_file.wanted
+                with closing(ordered_map(self._scan, self._pieces(), workers)) as pieces:
+                    for work, scanned in pieces:
+                        if scanned is None:
+                            self._close(work.log)
+                        else:
+                            self._fold(work, scanned, rejects_file)
+        finally:
+            for log in self.logs:
+                log.close()
 
     def _pieces(self) -> Iterator[Work]:
         """All pieces of all logs in order, each with what is known of the source by then."""
         for log in self.logs:
             try:
-                log.reader = open_source(log.source)
+                log.reader, log.opened = open_source(log.source), True
             except SourceError as error:
                 if len(self.logs) == 1:
                     raise
@@ -120,8 +134,8 @@ class Run:
                     log.shape = self._look_again(log.shape, batch)
                     yield Work(log, batch, log.shape)
             else:
-                joins = any(not isinstance(layer, str) and layer.join for layer in log.shape.layers)
-                open_end = partial(is_open, log.shape.layers) if joins else None
+                may_join = log.shape.layout is None or joins(log.shape.layers)
+                open_end = partial(self._is_open, log) if may_join else None
                 for number, piece in enumerate(log.reader.pieces(open_end)):
                     if number == 0:
                         log.shape = self._look_again(log.shape, piece)
@@ -142,6 +156,14 @@ class Run:
         except SourceError:
             pass  # scanning meets it too, and says it
         return shape
+
+    def _is_open(self, log: Log, tail: bytes) -> bool:
+        """Whether a record goes on behind a cut; what begins with other lines is looked at again before the first."""
+        if log.shape.layout is None and not log.is_cut:
+            found = detect(tail, self.known)
+            log.shape = found if found.layout is not None else log.shape
+        log.is_cut = True
+        return is_open(log.shape.layers, tail)
 
     def _scan(self, work: Work) -> Scanned | None:
         """Read a piece; runs on a thread."""
@@ -167,7 +189,7 @@ class Run:
             self.fold.close_source(stream)
         if log.reader is not None:
             log.error = log.error or log.reader.error
-            log.reader.close()
+            log.close()
 
     def _fold(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
         log = work.log

@@ -12,14 +12,15 @@ import polars as pl
 
 from analyzer.errors import SourceError
 from analyzer.parsing.batches import Batch
-from analyzer.parsing.json_format import JsonFormat
-from analyzer.parsing.layers import Layers
+from analyzer.parsing.detect import reads_objects
+from analyzer.parsing.layers import Layers, is_open
 from analyzer.parsing.log_format import REASONS
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines, split_lead
 from analyzer.parsing.scanner import new_scanner
 from analyzer.parsing.schema import Kind, Output
-from analyzer.tables.columns import narrow_outputs
+from analyzer.sources.reading import tail_of
+from analyzer.tables.columns import has_exact_times, narrow_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from analyzer.parsing.formats import Layout
     from analyzer.parsing.layers import Inner
     from analyzer.parsing.scanner import Scanner
-    from analyzer.sources import Piece
+    from analyzer.sources import Block, Piece
 
 #: Rejected lines that a report shows, and how much of each.
 SAMPLES = 20
@@ -98,15 +99,18 @@ class PieceScan:
         self._layers = shape.layers
         self._layout = shape.layout or layouts[0]
         self._others = [layout for layout in layouts if layout is not self._layout]
+        self._has_variants = any(layout.name == self._layout.name for layout in self._others)
         self._keep_rejected = keep_rejected
         self._found = Scanned()
+        self._taken: list[tuple[Layout, pl.DataFrame]] = []  # of the lines that are sorted out now
 
     def scan(self) -> Scanned:
         """Read the piece."""
         outputs = narrow_outputs(self._layout)
         outer = self._piece.inner if isinstance(self._piece, Batch) else None
         inside = Layers(self._layers, outer) if self._layers or outer is not None else None
-        scanner = new_scanner(self._layout, [*outputs, _LINE] if inside is not None else outputs)
+        numbered = inside is not None or self._has_variants
+        scanner = new_scanner(self._layout, [*outputs, _LINE] if numbered else outputs)
         try:
             for block in self._piece.blocks():
                 self._found.size += block.stop
@@ -119,12 +123,17 @@ class PieceScan:
                 if inside is not None:
                     text, stop = inside.unwrap(text, stop, block.offset)
                 scanner.scan(text, 0, stop, block.offset)
-                if scanner.misfits() > _MISFITS:
+                if scanner.misfits() > _MISFITS and not self._is_open(block):
                     self._take(scanner, inside)
         except SourceError as error:
             self._found.error = str(error)
         self._take(scanner, inside)
         return self._found
+
+    def _is_open(self, block: Block) -> bool:
+        """Whether a record goes on behind a block, which must not be taken apart."""
+        text = block.text[: block.stop]
+        return is_open(self._layers, tail_of(bytes(text), len(text)))
 
     def _take(self, scanner: Scanner, inside: Layers | None) -> None:
         """Sort out what was scanned so far, so that there are never many misfits at once."""
@@ -136,6 +145,7 @@ class PieceScan:
         found, taken = self._found, scanner.take()
         self._add(self._layout, taken.rows, inner)
         misfits = self._read_by_others(taken.misfits, inner)
+        self._keep(inner)
         misfits = self._placed(misfits, inner)
         if found.lead is None:
             found.lead, misfits = split_lead(misfits)
@@ -151,18 +161,31 @@ class PieceScan:
         found.lines += source_lines
 
     def _add(self, layout: Layout, rows: pl.DataFrame, inner: Inner | None) -> None:
-        """Take rows of one format; where envelopes say where lines come from, apart by origin."""
+        """Take rows of one format, with the time and the origin that envelopes tell of them."""
         self._found.parsed += rows.height
-        if inner is None or rows.is_empty():
-            if rows.height:
-                self._found.rows.append(Rows(layout, Origin(), rows.drop("line", strict=False), rows.height))
+        if rows.is_empty():
             return
-        known = inner.lines[rows["line"]]
-        if "time" not in rows.columns and known["time"].null_count() < known.height:
-            rows = rows.with_columns(known["time"])
-        rows = rows.drop("line").with_columns(known["origin"])
-        for origin, frame in _by_origin(rows):
-            self._found.rows.append(Rows(layout, inner.origins[origin], frame.drop("origin"), frame.height))
+        if inner is not None:
+            known = inner.lines[rows["line"]]
+            if "time" not in rows.columns and known["time"].null_count() < known.height:
+                rows = rows.with_columns(known["time"])
+            rows = rows.with_columns(known["origin"])
+        self._taken.append((layout, rows))
+
+    def _keep(self, inner: Inner | None) -> None:
+        """Keep what was taken, apart by format and origin; what variants of a format read is put in order again."""
+        formats: dict[tuple[str, bool], list[tuple[Layout, pl.DataFrame]]] = {}
+        for layout, rows in self._taken:
+            formats.setdefault((layout.name, has_exact_times(layout)), []).append((layout, rows))
+        for variants in formats.values():
+            layout, rows = variants[0]
+            if len(variants) > 1:
+                rows = pl.concat([rows for _, rows in variants], how="diagonal").sort("line")
+            rows = rows.drop("line", strict=False)
+            for number, frame in _by_origin(rows):
+                origin = inner.origins[number] if inner is not None else Origin()
+                self._found.rows.append(Rows(layout, origin, frame, frame.height))
+        self._taken = []
 
     def _read_by_others(self, misfits: pl.DataFrame, inner: Inner | None) -> pl.DataFrame:
         """Let other formats read what does not fit the source's own; return what none of them reads."""
@@ -174,7 +197,7 @@ class PieceScan:
         for left, is_json in ((candidates.filter(objects), True), (candidates.filter(~objects), False)):
             text = _lines(left)
             for layout in self._others:
-                if not text or isinstance(layout, JsonFormat) is not is_json:
+                if not text or reads_objects(layout) is not is_json:
                     continue
                 scanner = new_scanner(layout, [*narrow_outputs(layout), _LINE])
                 scanner.scan(text, 0, len(text), 0)
@@ -205,8 +228,8 @@ class PieceScan:
             raw = misfits.select("number").join(
                 starts, left_on="number", right_on="line", how="left", maintain_order="left"
             )
-            lines = [b"".join(self._piece.line_at(start) for start in part) for part in raw["start"].to_list()]
-            placed = placed.with_columns(pl.Series("raw", lines, dtype=pl.Binary))
+            lines = [[self._piece.line_at(start) for start in part] for part in raw["start"].to_list()]
+            placed = placed.with_columns(raw["start"], pl.Series("raw", lines, dtype=pl.List(pl.Binary)))
         return placed.with_columns(at + self._found.inner, pl.col("source_line") + self._found.lines)
 
 
@@ -217,17 +240,21 @@ def _lines(misfits: pl.DataFrame) -> bytes:
 
 
 def _by_origin(rows: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-    origins = rows["origin"].unique()
-    if origins.len() == 1:
-        yield origins.item(), rows
+    """The rows of each number in the column `origin`, without it; 0 where there is no such column."""
+    numbers = rows["origin"].unique() if "origin" in rows.columns else [0]
+    if len(numbers) == 1:
+        yield numbers[0], rows.drop("origin", strict=False)
         return
-    for frame in rows.partition_by("origin", maintain_order=True):
-        yield frame["origin"][0], frame
+    parts = rows.partition_by("origin", maintain_order=True, include_key=False, as_dict=True)
+    for (number,), frame in parts.items():
+        yield number, frame
 
 
 def rejected(misfits: pl.DataFrame, *, keep: bool) -> Rejected:
     """Sum up rejected lines; `keep` says whether they are wanted whole."""
     lines = misfits.filter(pl.col("reason") != _CONTINUED)
-    kept = b"".join(misfits["raw" if "raw" in misfits.columns else "line"].to_list()) if keep else b""
+    if keep and "raw" in misfits.columns:  # a line of the other stream may stand between the parts of a record
+        misfits = misfits.select("raw", "start").explode("raw", "start").sort("start").rename({"raw": "line"})
+    kept = b"".join(misfits["line"].to_list()) if keep else b""
     # As Python objects: a slice of the frame would keep all of it in memory.
     return Rejected(lines.height, lines.head(SAMPLES).to_dicts(), kept)

@@ -1,4 +1,7 @@
-"""Write an ingress-nginx access log of any length: the same bytes for the same seed, with its true totals.
+"""Write an access log of any length: the same bytes for the same seed, with its true totals.
+
+The same seed gives the same requests in every form (`layouts`), ingress-nginx's default unless another is asked for. A
+name that ends in `.gz` or `.zst` is compressed as the programs `gzip` and `zstd` do it unless told otherwise.
 
 The log is in time order at about 1,000 requests a second and about 267 bytes a line. Visitors follow a Zipf law over
 200,000 addresses, 8 % of the requests come over IPv6 and 15 % carry a node's or a CNI gateway's address. In every
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gzip
 import ipaddress
 import itertools
 import json
@@ -18,10 +22,20 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdFile
+else:
+    from backports.zstd import ZstdFile
+from layouts import ENVELOPES, LAYOUTS, Request, Visitor, form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from layouts import Envelope, Layout, Parts
+
+Item = TypeVar("Item")
 
 BATCH = 50_000
 QUOTAS = {"retried": 2150, "redirected": 1000, "aborted": 600, "escaped": 300, "probe": 200, "unreadable": 150}
@@ -51,25 +65,6 @@ PROBES = (
     ("10.0.20.5", "/health", "ELB-HealthChecker/2.0"),
 )
 ESCAPES = (r"/caf\xC3\xA9/men\xC3\xBC", r"/search?q=\x22quoted\x22", r"/files/a\x5Cb.txt", r"/?id=1\x27 OR 1=1--\x22")
-
-
-class Visitor(NamedTuple):
-    """Who asks: the line up to the time, and the user agent."""
-
-    kind: str
-    start: str
-    user_agent: str
-
-
-class Request(NamedTuple):
-    """What is asked and answered: the line from the time to the user agent, and from there to the request id."""
-
-    kind: str
-    before: str
-    after: str
-    status: int
-    body: int
-    sender: Visitor | None
 
 
 @dataclasses.dataclass
@@ -108,7 +103,7 @@ def user_agents(rng: Random) -> list[str]:
 
 def visitors(rng: Random, agents: list[str]) -> tuple[list[Visitor], list[float]]:
     """Return everybody who asks, with cumulative weights: a few crowded node addresses, then clients by a Zipf law."""
-    everybody = [Visitor("node", f"{node} - - [", agent) for node in NODES for agent in rng.sample(agents, 300)]
+    everybody = [Visitor("node", node, "-", agent) for node in NODES for agent in rng.sample(agents, 300)]
     weights = [NODE_SHARE / len(everybody)] * len(everybody)
     # The offset keeps the busiest client near one request a second, as busy as a person or a phone can be.
     zipf = [(rank + 50) ** -0.9 for rank in range(1, CLIENTS + 1)]
@@ -122,7 +117,7 @@ def visitors(rng: Random, agents: list[str]) -> tuple[list[Visitor], list[float]
             kind, host = "ipv4", (rng.choice(octets), rng.getrandbits(8), rng.getrandbits(8), rng.randint(1, 254))
             address = ".".join(map(str, host))
         user = rng.choice(("alice", "bob", "build-bot")) if rng.random() < 0.005 else "-"
-        everybody.append(Visitor(kind, f"{address} - {user} [", rng.choice(agents)))
+        everybody.append(Visitor(kind, address, user, rng.choice(agents)))
         weights.append(weight * scale)
     return everybody, list(itertools.accumulate(weights))
 
@@ -152,14 +147,14 @@ def referers(rng: Random) -> list[str]:
     return ["-" if rng.random() < 0.75 else rng.choice(pages).format(rng.getrandbits(24)) for _ in range(1000)]
 
 
-def upstreams(rng: Random, kind: str, status: int, body: int, seconds: float) -> str:
+def upstreams(rng: Random, kind: str, status: int, body: int, seconds: float) -> tuple[str, str, str, str]:
     """Return the four `$upstream_*` variables, as lists where nginx asked more than one server."""
     if kind == "redirected":
-        return "- - - -"
+        return "-", "-", "-", "-"
     address = [f"10.244.{rng.randint(1, 3)}.{rng.randint(2, 90)}:8080" for _ in range(3)]
     final = "-" if kind == "aborted" else str(status)
     if kind != "retried":
-        return f"{address[0]} {body} {seconds:.3f} {final}"
+        return address[0], str(body), f"{seconds:.3f}", final
     # nginx writes ", " between servers of one pass and " : " between passes; no live server shows as the group's name.
     between = rng.choice((", ",) * 8 + (" : ", " : "))
     tried = rng.choice((2, 2, 2, 3))
@@ -167,8 +162,8 @@ def upstreams(rng: Random, kind: str, status: int, body: int, seconds: float) ->
         address[0], between, tried = "upstream_balancer", " : ", 2
     failed = tried - 1
     lengths, times, codes = ["0"] * failed, ["0.001"] * failed, [rng.choice(("502", "504", "503"))] * failed
-    columns = (address[:tried], [*lengths, str(body)], [*times, f"{seconds:.3f}"], [*codes, final])
-    return " ".join(between.join(column) for column in columns)
+    lengths, times, codes = [*lengths, str(body)], [*times, f"{seconds:.3f}"], [*codes, final]
+    return between.join(address[:tried]), between.join(lengths), between.join(times), between.join(codes)
 
 
 def requests(rng: Random) -> list[Request]:
@@ -184,15 +179,17 @@ def requests(rng: Random) -> list[Request]:
 
 def one_request(rng: Random, kind: str, path: str, status: int, referer: str) -> Request:
     """Return one request of a kind, with the visitor where that kind has its own."""
+    nowhere = ("-", "-", "-", "-")
     if kind == "unreadable":
-        line, sender = rng.choice(UNREADABLE), Visitor("node", f"{rng.choice(NODES[:3])} - - [", "-")
-        body = 0 if line == "" else 150
-        return Request(kind, f'] "{line}" 400 {body} "-" "', '" 0 0.000 [] [] - - - - ', 400, body, sender)
+        line, sender = rng.choice(UNREADABLE), Visitor("node", rng.choice(NODES[:3]), "-", "-")
+        return Request(kind, line, 400, 150 if line else 0, "-", 0, 0.0, "", "", nowhere, sender)
     if kind == "probe":
         address, path, agent = rng.choice(PROBES)
-        sender = Visitor("probe", f"{address} - - [", agent)
-        after = f'" {len(path) + 110} 0.000 [upstream-default-backend] [] 127.0.0.1:8181 0 0.000 200 '
-        return Request(kind, f'] "GET {path} HTTP/1.1" 200 0 "-" "', after, 200, 0, sender)
+        upstream = ("127.0.0.1:8181", "0", "0.000", "200")
+        return Request(
+            kind, f"GET {path} HTTP/1.1", 200, 0, "-", len(path) + 110, 0.0, "upstream-default-backend", "", upstream,
+            Visitor("probe", address, "-", agent),
+        )  # fmt: skip
     if kind == "escaped":
         path = rng.choice(ESCAPES)
     status = {"redirected": 308, "aborted": 499}.get(kind, status)
@@ -200,46 +197,68 @@ def one_request(rng: Random, kind: str, path: str, status: int, referer: str) ->
     seconds = min(rng.lognormvariate(-3.5, 1.3), 60.0)
     service = rng.choice(SERVICES)
     alternative = f"{service}-canary" if rng.random() < 0.01 else ""
-    before = f'] "{rng.choice(METHODS)} {path} {rng.choice(PROTOCOLS)}" {status} {body} "{referer}" "'
+    line = f"{rng.choice(METHODS)} {path} {rng.choice(PROTOCOLS)}"
     tail = upstreams(rng, kind, status, body, seconds)
     length = len(path) + rng.randint(180, 1600)
-    return Request(kind, before, f'" {length} {seconds:.3f} [{service}] [{alternative}] {tail} ', status, body, None)
+    return Request(kind, line, status, body, referer, length, seconds, service, alternative, tail, None)
 
 
-def stamps(rng: Random) -> Iterator[str]:
-    """Yield `$time_local` for each request, 800 to 1,200 of them a second."""
+def stamps(rng: Random, layout: Layout, envelopes: Sequence[Envelope]) -> Iterator[tuple[str, ...]]:
+    """Yield the stamps of each request, of the layout and of each envelope; 800 to 1,200 requests a second."""
     for second in itertools.count():
-        moment = START + timedelta(seconds=second)
-        yield from itertools.repeat(f"{moment:%d/%b/%Y:%H:%M:%S} +0000", rng.randint(800, 1200))
+        moment, count = START + timedelta(seconds=second), rng.randint(800, 1200)
+        clocks = [layout.clock, *(envelope.clock for envelope in envelopes)]
+        yield from zip(*(clock(moment, count) for clock in clocks), strict=True)
 
 
-def generate(output: Path, lines: int, seed: int) -> Summary:
-    """Write a log of so many lines, whole or not at all, and say what it holds."""
+def once(write: Callable[[Item], Parts]) -> Callable[[Item], Parts]:
+    """Return what writes each object only once, and returns the same from then on; the objects must live on."""
+    written: dict[int, Parts] = {}
+
+    def parts(item: Item) -> Parts:
+        if id(item) not in written:
+            written[id(item)] = write(item)
+        return written[id(item)]
+
+    return parts
+
+
+def opened(path: Path, kind: str) -> BinaryIO | gzip.GzipFile | ZstdFile:
+    """Open a file for writing, compressed if its kind says so."""
+    if kind == ".gz":
+        return gzip.GzipFile(path, "wb", compresslevel=6, mtime=0)
+    return ZstdFile(path, "wb") if kind == ".zst" else path.open("wb")
+
+
+def generate(output: Path, lines: int, seed: int, name: str = "text") -> Summary:
+    """Write a log of so many lines in a form, whole or not at all, and say what it holds."""
     rng = Random(seed)
+    layout, envelopes = form(name)
     everybody, weights = visitors(rng, user_agents(rng))
+    about, parts = once(layout.visitor), once(layout.request)
     pool = requests(rng)
-    clock = stamps(Random(seed + 1))
+    clock = stamps(Random(seed + 1), layout, envelopes)
     summary, kinds, groups, seen = Summary(seed), Counter[str](), Counter[str](), set[str]()
     unfinished = output.with_name(output.name + ".part")
-    with unfinished.open("wb") as file:
+    with opened(unfinished, output.suffix) as file:
         for done in range(0, lines, BATCH):
             rng.shuffle(pool)
             drawn = rng.choices(everybody, cum_weights=weights, k=BATCH)
             ids = rng.randbytes(16 * BATCH).hex()
-            wanted = pool[: lines - done]
-            senders = [request.sender or visitor for request, visitor in zip(wanted, drawn, strict=False)]
-            text = "".join([
-                f"{sender.start}{stamp}{request.before}{sender.user_agent}{request.after}{ids[at : at + 32]}\n"
-                for sender, request, stamp, at in zip(senders, wanted, clock, range(0, 32 * BATCH, 32), strict=False)
-            ])  # fmt: skip
-            summary.bytes += file.write(text.encode("ascii"))
-            summary.lines += len(wanted)
-            summary.errors += sum(request.status >= 500 for request in wanted)
-            summary.body_bytes += sum(request.body for request in wanted)
-            kinds.update(request.kind for request in wanted)
-            groups.update(sender.kind for sender in senders)
-            seen.update(sender.start for sender in senders)
-    summary.addresses = len({start.partition(" ")[0] for start in seen})
+            for at, request, visitor in zip(range(min(BATCH, lines - done)), pool, drawn, strict=False):
+                sender = request.sender or visitor
+                inner, *outer = next(clock)
+                line = layout.line(about(sender), inner, parts(request), ids[32 * at : 32 * at + 32])
+                for envelope, stamp in zip(envelopes, outer, strict=True):
+                    line = envelope.wrap(line, stamp)
+                summary.bytes += file.write(f"{line}\n".encode())
+                summary.lines += 1
+                summary.errors += request.status >= 500
+                summary.body_bytes += request.body
+                kinds[request.kind] += 1
+                groups[sender.kind] += 1
+                seen.add(sender.address)
+    summary.addresses = len(seen)
     summary.kinds, summary.visitors = dict(sorted(kinds.items())), dict(sorted(groups.items()))
     unfinished.replace(output)
     return summary
@@ -247,12 +266,15 @@ def generate(output: Path, lines: int, seed: int) -> Summary:
 
 def main() -> None:
     """Write the log and print its summary as JSON on stderr."""
-    parser = argparse.ArgumentParser(description="Write a synthetic ingress-nginx access log.")
+    parser = argparse.ArgumentParser(description="Write a synthetic access log.")
     parser.add_argument("--lines", type=int, default=3_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    around = ", ".join(f"+{envelope}" for envelope in ENVELOPES)
+    parser.add_argument("--form", default="text", help=f"{', '.join(LAYOUTS)}, and any of {around} round it")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    print(json.dumps(dataclasses.asdict(generate(options.output, options.lines, options.seed))), file=sys.stderr)
+    summary = generate(options.output, options.lines, options.seed, options.form)
+    print(json.dumps(dataclasses.asdict(summary)), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import statistics
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from measure import own_peak
 
@@ -24,15 +24,36 @@ MEGABYTE = 1_000_000
 
 @dataclass
 class Result:
-    """One case: its samples, its answer, and what went wrong or why it did not run."""
+    """One case: its samples, its answers, and what went wrong or why it did not run.
+
+    `size` is how many bytes of text its log holds.
+    """
 
     case: Case
     lines: int
     samples: list[Sample] = field(default_factory=list)
-    answer: Answer | None = None
+    answers: list[Answer] = field(default_factory=list)
+    size: int = 0
     lost: int | None = None
     skipped: str | None = None
     failure: str | None = None
+
+    @property
+    def answer(self) -> Answer | None:
+        """What it said of the log at last."""
+        return self.answers[-1] if self.answers else None
+
+    @property
+    def rows_text(self) -> str:
+        """How many rows it counted, where it says so."""
+        return "" if self.answer is None or self.answer.rows is None else f"{self.answer.rows:,}"
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there are no samples."""
+        if self.samples:
+            return None
+        return f"skipped: {self.skipped}" if self.skipped else f"failed: {self.failure}"
 
     @property
     def scale(self) -> float:
@@ -66,6 +87,41 @@ class Result:
         return f"{bound}{self.peak / MEGABYTE:.0f}"
 
 
+class Promise(NamedTuple):
+    """A figure, and the bound that it is held to; without one it only stands beside another."""
+
+    text: str
+    figure: float
+    sense: str = ""
+    bound: float | None = None
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the bound is kept, where there is one."""
+        if self.bound is None:
+            return None
+        return self.figure <= self.bound if self.sense == "at most" else self.figure >= self.bound
+
+    def __str__(self) -> str:
+        """Return the line that people read."""
+        verdict = f" ({self.sense} {self.bound:g}: {'kept' if self.kept else 'MISSED'})" if self.sense else ""
+        return f"{self.text}: {self.figure:.2f}{verdict}"
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table that can be read as it stands.
+
+    A row that ends early holds a reason in place of figures, which may run over: it must not widen a column of numbers.
+    """
+    shown = [list(header), ["-" * 3] * len(header), *map(list, rows)]
+    widths = [
+        max(len(row[at]) for row in shown if at < len(row) and (len(row) == len(header) or at < len(row) - 1))
+        for at in range(len(header))
+    ]
+    padded = [row + [""] * (len(header) - len(row)) for row in shown]
+    return [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in padded]
+
+
 def table(results: Sequence[Result]) -> str:
     """Return the figures as an aligned table, which is Markdown as it stands."""
     walls = {result.case.name: result.wall for result in results if result.samples}
@@ -73,34 +129,29 @@ def table(results: Sequence[Result]) -> str:
         "tool", "what it computes", "lines read", "rows counted", "rows lost", "wall min s", "wall median s", "cpu s",
         "peak MB", "x wc", "x logscan",
     ]  # fmt: skip
-    rows = [header, ["-" * 3] * len(header)]
+    rows = []
     for result in results:
         start = [result.case.name, result.case.does, f"{result.case.lines:,}" if result.case.lines else ""]
-        if not result.samples:
-            rows.append([*start, f"{'skipped' if result.skipped else 'failed'}: {result.skipped or result.failure}"])
+        if result.trouble:
+            rows.append([*start, result.trouble])
             continue
         star = r"\*" if result.case.sliced else ""
         compared = result.case.lines == result.lines or result.case.sliced
         rows.append([
             *start,
-            f"{result.answer.rows:,}" if result.answer else "",
+            result.rows_text,
             "" if result.lost is None else f"{result.lost:,}",
             *(f"{figure:.3f}{star}" for figure in (result.wall, result.median, result.cpu)),
             result.peak_text,
             *(f"{result.wall / walls[to]:.2f}" if compared and to in walls else "" for to in ("wc", "logscan")),
         ])  # fmt: skip
-    rows = [row + [""] * (len(header) - len(row)) for row in rows]
-    # A reason in place of figures may run over; it must not widen a column of numbers.
-    widths = [max(len(row[at]) for row in rows if row[5] or at < 3) for at in range(len(header))]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in padded]
     sliced = sorted({result.case.lines for result in results if result.case.sliced and result.samples})
     notes = [f"\n\\* of the first {count:,} lines, scaled per line; memory is not scaled." for count in sliced]
-    return "\n".join(lines + notes)
+    return "\n".join(aligned(header, rows) + notes)
 
 
-def promises(results: Sequence[Result]) -> list[tuple[str, float, str, bool]]:
-    """Return the promises that can be checked: (text, figure, bound, kept)."""
+def promises(results: Sequence[Result]) -> list[Promise]:
+    """Return the promises that can be checked."""
     wall = {result.case.name: result.wall for result in results if result.samples}
     peak = {result.case.name: float(result.peak) for result in results if result.samples}
     lost = {result.case.name: float(result.lost) for result in results if result.lost is not None}
@@ -115,27 +166,20 @@ def promises(results: Sequence[Result]) -> list[tuple[str, float, str, bool]]:
         ("logscan --help / python -c pass, wall", wall, "logscan-help", "python-pass", "at most", 10),
     )
     found = [
-        (text, figures[one] / figures[other], sense, bound)
+        Promise(text, figures[one] / figures[other], sense, bound)
         for text, figures, one, other, sense, bound in ratios
         if one in figures and figures.get(other, 0.0) > 0
     ]
     if "logscan" in lost:
-        found.append(("logscan, rows lost", lost["logscan"], "at most", 0))
-        found.append(("logscan, peak MB", peak["logscan"] / MEGABYTE, "at most", 600))
-    return [
-        (text, figure, f"{sense} {bound:g}", figure <= bound if sense == "at most" else figure >= bound)
-        for text, figure, sense, bound in found
-    ]
+        found.append(Promise("logscan, rows lost", lost["logscan"], "at most", 0))
+        found.append(Promise("logscan, peak MB", peak["logscan"] / MEGABYTE, "at most", 600))
+    return found
 
 
-def remarks(results: Sequence[Result], *, speed: bool) -> list[str]:
-    """Return the promises where speed was meant, then whatever went wrong, as Markdown list items."""
-    figures = [
-        f"- {text}: {figure:.2f} ({bound}: {'kept' if kept else 'MISSED'})"
-        for text, figure, bound, kept in promises(results)
-        if speed
-    ]
-    return figures + [f"- {result.case.name} FAILED: {result.failure}" for result in results if result.failure]
+def remarks(results: Sequence[Result], promised: Sequence[Promise]) -> list[str]:
+    """Return the promises, then whatever went wrong, as Markdown list items."""
+    failures = [f"- {result.case.name} FAILED: {result.failure}" for result in results if result.failure]
+    return [f"- {promise}" for promise in promised] + failures
 
 
 def machine(cores: int) -> dict[str, str]:
@@ -166,16 +210,18 @@ def heading(facts: Mapping[str, str], versions: Mapping[str, str], command: str,
     ])  # fmt: skip
 
 
-def as_json(results: Sequence[Result]) -> dict[str, Any]:
+def as_json(results: Sequence[Result], promised: Sequence[Promise]) -> dict[str, Any]:
     """Return every raw sample, for `--json`."""
     return {
         "cases": [
             {
                 "name": result.case.name,
                 "does": result.case.does,
+                "form": result.case.form,
                 "lines": result.case.lines,
+                "bytes": result.size,
                 "samples": [dataclasses.asdict(sample) for sample in result.samples],
-                "answer": dataclasses.asdict(result.answer) if result.answer else None,
+                "answers": [dataclasses.asdict(answer) for answer in result.answers],
                 "lost": result.lost,
                 "skipped": result.skipped,
                 "failure": result.failure,
@@ -183,7 +229,7 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
             for result in results
         ],
         "promises": [
-            {"text": text, "figure": figure, "bound": bound, "kept": kept}
-            for text, figure, bound, kept in promises(results)
+            {"text": each.text, "figure": each.figure, "sense": each.sense, "bound": each.bound, "kept": each.kept}
+            for each in promised
         ],
     }

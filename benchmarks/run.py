@@ -1,7 +1,8 @@
 """Measure logscan beside other tools: whole processes, one at a time, in turns, row counts checked.
 
-    python benchmarks/run.py                      the full measurement
-    python benchmarks/run.py --smoke              small, for CI: everything runs and nothing is lost
+    python benchmarks/run.py                      beside other tools, on the default log
+    python benchmarks/run.py formats              other forms of the log: JSON, envelopes, compressed
+    python benchmarks/run.py --smoke              both, small, for CI: everything runs and nothing is lost
     python benchmarks/run.py --only wc,logscan    some cases
 
 Exit code 1 when a tool fails, loses rows that it is not known to lose, or gets a total wrong. Speed never fails a run.
@@ -18,13 +19,31 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import formats
 import generate
+import layouts
 import results
 import tools
 from measure import ToolError, run
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
 SMOKE_LINES = 20_000
+SMOKE_KONG_LINES = 5_000
+
+
+class Group(NamedTuple):
+    """Cases that are measured and shown together, and what is said of them."""
+
+    cases: list[tools.Case]
+    log: str
+    packages: Sequence[str]
+    programs: Mapping[str, str]
+    table: Callable[[Sequence[results.Result]], str]
+    promises: Callable[[Sequence[results.Result]], list[results.Promise]]
 
 
 class Logs:
@@ -34,19 +53,30 @@ class Logs:
         """Keep the logs of one seed in a directory."""
         self.directory = directory
         self.seed = seed
-        self.version = hashlib.sha256(Path(generate.__file__).read_bytes()).hexdigest()[:8]
+        makers = (Path(module.__file__).read_bytes() for module in (generate, layouts) if module.__file__)
+        self.version = hashlib.sha256(b"".join(makers)).hexdigest()[:8]
 
-    def get(self, lines: int) -> tuple[Path, generate.Summary]:
-        """Return the log of so many lines and what it holds."""
-        path = self.directory / f"ingress-{self.version}-{self.seed}-{lines}.log"
-        about = path.with_suffix(".json")
+    def get(self, lines: int, form: str) -> tuple[Path, generate.Summary]:
+        """Return the log of so many lines in a form, which may end in `.gz` or `.zst`, and what it holds."""
+        written, _, packed = form.partition(".")
+        path = self.directory / f"{written}-{self.version}-{self.seed}-{lines}.log{packed and f'.{packed}'}"
+        about = path.with_name(f"{path.name}.json")
         if path.exists() and about.exists():
             return path, generate.Summary(**json.loads(about.read_text()))
         self.directory.mkdir(parents=True, exist_ok=True)
         print(f"writing {path}", file=sys.stderr)
         # In a process of its own: this one must stay small, see `measure`.
-        command = [sys.executable, generate.__file__, "--lines", str(lines), "--seed", str(self.seed), "-o", str(path)]
-        made = subprocess.run(command, check=True, text=True, stderr=subprocess.PIPE)
+        command = [
+            sys.executable,
+            generate.__file__,
+            "--lines",
+            str(lines),
+            "--seed",
+            str(self.seed),
+            "--form",
+            written,
+        ]
+        made = subprocess.run([*command, "-o", str(path)], check=True, text=True, stderr=subprocess.PIPE)
         about.write_text(made.stderr)
         return path, generate.Summary(**json.loads(made.stderr))
 
@@ -67,15 +97,17 @@ def environment(case: tools.Case, home: Path) -> dict[str, str]:
 def take(result: results.Result, logs: Logs, home: Path) -> None:
     """Measure one run of a case, and check its answer."""
     case = result.case
-    path, truth = logs.get(case.lines) if case.lines else (None, None)
+    path, truth = logs.get(case.lines, case.form) if case.lines else (None, None)
     try:
         sample, stdout, complaint = run(case.command(str(path)), environment(case, home), home)
         if case.is_logscan and "LOGSCAN_SCANNER" not in case.environment and "portable" in complaint:
             result.failure = "the C scanner is not built"
         if case.read and truth:
-            result.answer = case.read(stdout)
-            result.lost = truth.lines - result.answer.rows
-            result.failure = result.failure or tools.wrong(case, result.answer, truth)
+            answer = case.read(stdout)
+            result.answers.append(answer)
+            result.size = truth.bytes
+            result.lost = None if answer.rows is None else truth.lines - answer.rows
+            result.failure = result.failure or tools.wrong(case, answer, truth)
     except ToolError as error:
         result.failure = str(error)
         return
@@ -83,21 +115,22 @@ def take(result: results.Result, logs: Logs, home: Path) -> None:
         result.failure = f"an answer that cannot be read: {error!r}"
         return
     result.samples.append(sample)
-    print(f"{case.name:20} {sample.wall:8.3f} s {sample.peak / results.MEGABYTE:7.0f} MB", file=sys.stderr)
+    print(f"{case.name:24} {sample.wall:8.3f} s {sample.peak / results.MEGABYTE:7.0f} MB", file=sys.stderr)
 
 
 def measure(cases: list[tools.Case], logs: Logs, *, lines: int, runs: int) -> list[results.Result]:
     """Measure every case `runs` times, in turns, so that a disturbance hits all alike."""
     found = [results.Result(case, lines, skipped=case.missing()) for case in cases]
-    for count in sorted({result.case.lines for result in found if result.case.lines and not result.skipped}):
-        logs.get(count)
+    for each in sorted({(result.case.lines, result.case.form) for result in found if not result.skipped}):
+        if each[0]:
+            logs.get(*each)
     with tempfile.TemporaryDirectory() as home:
         for _ in range(runs):
             for result in found:
                 if result.skipped or result.failure:
                     continue
                 if result.case.lines:
-                    warm(logs.get(result.case.lines)[0])
+                    warm(logs.get(result.case.lines, result.case.form)[0])
                 take(result, logs, Path(home))
     return found
 
@@ -111,50 +144,78 @@ def limit_cores(cores: int) -> int:
     return len(allowed)
 
 
+def cache() -> Path:
+    """Return where generated logs are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "logscan-benchmarks"
+
+
 def options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Measure logscan beside other tools on a generated access log.")
+    parser = argparse.ArgumentParser(description="Measure logscan beside other tools on generated access logs.")
+    parser.add_argument("group", nargs="?", choices=("tools", "formats"), help="default: tools; with --smoke both")
     parser.add_argument("--lines", type=int, default=3_000_000, help="length of the log")
     parser.add_argument("--slow-lines", type=int, default=300_000, help="how much of it the slow tools get")
+    parser.add_argument("--kong-lines", type=int, default=500_000, help="length of Kong's log, 2 KB a line")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=5, help="how often each case is measured")
     parser.add_argument("--only", metavar="NAMES", help="comma-separated cases; default: all")
     parser.add_argument("--long", action="store_true", help="also a log ten times as long")
     parser.add_argument("--cores", type=int, default=2, help="processors that every tool may use")
-    parser.add_argument("--data", type=Path, default=Path(__file__).parent / "data", help="where the logs are kept")
+    parser.add_argument("--data", type=Path, default=cache(), help="where the logs are kept")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every raw figure there")
     parser.add_argument("--markdown", action="store_true", help="print the README's results section")
     parser.add_argument("--smoke", action="store_true", help=f"{SMOKE_LINES:,} lines, one run, all cases: for CI")
     chosen = parser.parse_args()
     if chosen.smoke:
-        chosen.lines, chosen.runs, chosen.long = SMOKE_LINES, 1, True
+        chosen.lines, chosen.kong_lines, chosen.runs, chosen.long = SMOKE_LINES, SMOKE_KONG_LINES, 1, True
     return chosen
+
+
+def groups(chosen: argparse.Namespace) -> list[Group]:
+    """Return the groups that are wanted, with the cases that are wanted of them."""
+    seed = f"seed {chosen.seed}, {chosen.runs} runs"
+    found = {
+        "tools": Group(
+            tools.cases(chosen.lines, chosen.slow_lines, long=chosen.long), f"{chosen.lines:,} lines, {seed}",
+            tools.PACKAGES, tools.PROGRAMS, results.table, results.promises,
+        ),
+        "formats": Group(
+            formats.cases(chosen.lines, chosen.kong_lines),
+            f"{chosen.lines:,} lines, of Kong {chosen.kong_lines:,}, {seed}",
+            formats.PACKAGES, {"logscan": tools.PROGRAMS["logscan"]}, formats.table, formats.promises,
+        ),
+    }  # fmt: skip
+    names = [chosen.group] if chosen.group else [*found] if chosen.smoke else ["tools"]
+    wanted = [found[name] for name in names]
+    if not chosen.only:
+        return wanted
+    only = set(chosen.only.split(","))
+    known = [case.name for group in wanted for case in group.cases]
+    if unknown := only.difference(known):
+        print(f"--only: expected some of {', '.join(known)}, got {', '.join(sorted(unknown))}", file=sys.stderr)
+        raise SystemExit(2)
+    return [group._replace(cases=[case for case in group.cases if case.name in only]) for group in wanted]
 
 
 def main() -> int:
     """Measure, print, and return the exit code."""
     chosen = options()
-    cases = tools.cases(chosen.lines, chosen.slow_lines, long=chosen.long)
-    if chosen.only:
-        names = set(chosen.only.split(","))
-        if unknown := names - {case.name for case in cases}:
-            known = ", ".join(case.name for case in cases)
-            print(f"--only: expected some of {known}, got {', '.join(sorted(unknown))}", file=sys.stderr)
-            return 2
-        cases = [case for case in cases if case.name in names]
+    wanted = groups(chosen)
     cores = limit_cores(chosen.cores)
     logs = Logs(chosen.data.absolute(), chosen.seed)
-    found = measure(cases, logs, lines=chosen.lines, runs=chosen.runs)
-    facts, versions = results.machine(cores), tools.versions()
-    command = shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]])
-    if chosen.markdown:
-        log = f"{chosen.lines:,} lines, seed {chosen.seed}, {chosen.runs} runs"
-        print(results.heading(facts, versions, command, log))
-    print("\n".join([results.table(found), "", *results.remarks(found, speed=not chosen.smoke)]))
+    facts, command = results.machine(cores), shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]])
+    raw, failed = [], False
+    for group in wanted:
+        found = measure(group.cases, logs, lines=chosen.lines, runs=chosen.runs)
+        versions, promised = tools.versions(group.packages, group.programs), group.promises(found)
+        if chosen.markdown:
+            print(results.heading(facts, versions, command, group.log))
+        print("\n".join([group.table(found), "", *results.remarks(found, [] if chosen.smoke else promised)]))
+        raw.append({"machine": facts, "versions": versions, "command": command, **results.as_json(found, promised)})
+        failed = failed or any(result.failure for result in found)
     if chosen.json:
-        raw = {"machine": facts, "versions": versions, "command": command, **results.as_json(found)}
         chosen.json.write_text(json.dumps(raw, indent=1) + "\n")
-    return 1 if any(result.failure for result in found) else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""What is measured: one `Case` per tool, with its command, how to read its answer, and which rows it may lose."""
+"""What is measured: one `Case` per tool, with its command, how to read its answer, and which rows it may lose.
+
+The cases here are those of the default log; `formats` has those of other forms of it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -14,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from generate import Summary
 
@@ -24,12 +28,14 @@ TOTALS = "per address: requests, errors, bytes, time range"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a tool says of the log; `None` is what it does not say."""
+    """What a tool says of the log; `None` is what it does not say. `figures` are such as it measured itself."""
 
-    rows: int
+    rows: int | None = None
     addresses: int | None = None
     errors: int | None = None
     bytes: int | None = None
+    log_bytes: int | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class Case:
     """One measured process.
 
     `lines` is the length of the log it gets (0: none), `sliced` says that this is only the beginning of the log that
-    the others get, `loses` names the kinds of line that it may lose, at most.
+    the others get, `form` is how the log is written (`layouts`) and compressed, `loses` names the kinds of line that it
+    may lose, at most.
     """
 
     name: str
@@ -49,6 +56,7 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
     loses: tuple[str, ...] = ()
     sliced: bool = False
+    form: str = "text"
 
     @property
     def is_logscan(self) -> bool:
@@ -99,7 +107,7 @@ def from_logscan(text: str) -> Answer:
 
 def wrong(case: Case, answer: Answer, truth: Summary) -> str | None:
     """Say what is wrong with an answer, or nothing: rows lost that should not be, or totals that differ."""
-    lost = truth.lines - answer.rows
+    lost = 0 if answer.rows is None else truth.lines - answer.rows
     allowed = sum(truth.kinds.get(kind, 0) for kind in case.loses)
     if not 0 <= lost <= allowed:
         return f"expected {truth.lines - allowed} to {truth.lines} rows, got {answer.rows}"
@@ -107,6 +115,7 @@ def wrong(case: Case, answer: Answer, truth: Summary) -> str | None:
         ("addresses", answer.addresses, truth.addresses),
         ("errors", answer.errors, truth.errors),
         ("bytes", answer.bytes, truth.body_bytes),
+        ("bytes of the log", answer.log_bytes, truth.bytes),
     ):
         if lost == 0 and got not in (None, expected):
             return f"{name}: expected {expected}, got {got}"
@@ -163,14 +172,17 @@ def cases(lines: int, slow_lines: int, *, long: bool) -> list[Case]:
     return found
 
 
-def versions() -> dict[str, str]:
-    """Return the version of each tool that is here."""
+PACKAGES = ("duckdb", "chdb", "polars")
+PROGRAMS = {"wc": "--version", "mawk": "-Wversion", "goaccess": "--version", "lnav": "-V", "logscan": "--version"}
+
+
+def versions(packages: Iterable[str], programs: Mapping[str, str]) -> dict[str, str]:
+    """Return the version of each Python package and of each program (with the option that prints it) that is here."""
     found = {"python": f"Python {sys.version.split()[0]}"}
-    for package in ("duckdb", "chdb", "polars"):
-        if importlib.util.find_spec(package):
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = f"{package} {importlib.metadata.version(package)}"
-    asked = {"wc": "--version", "mawk": "-Wversion", "goaccess": "--version", "lnav": "-V", "logscan": "--version"}
-    for name, option in asked.items():
+    for name, option in programs.items():
         if path := program(name):
             asked_of = subprocess.run([path, option], capture_output=True, check=False, stdin=subprocess.DEVNULL)
             said = (asked_of.stdout + asked_of.stderr).decode(errors="replace").strip()

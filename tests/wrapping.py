@@ -30,9 +30,6 @@ class Where(NamedTuple):
         return f"{self.pod}_{self.namespace}_{self.container}-{'1c4f' * 16}.log"
 
 
-Wrap = "Callable[[str, Where], str]"
-
-
 def quoted(line: str) -> str:
     """The line as a JSON string."""
     return json.dumps(line)
@@ -57,13 +54,13 @@ def docker(line: str, _: Where) -> str:
 
 
 def docker_compose(line: str, at: Where) -> str:
-    """Docker Compose: the name of the container and its number."""
-    return f"{at.container}-1  | {line}"
+    """Docker Compose."""
+    return f"{at.container}  | {line}"
 
 
 def docker_service(line: str, at: Where) -> str:
-    """A swarm service: the task and its node."""
-    return f"{at.container}.1.8w2kd0l3xq5z@{at.node}    | {line}"
+    """A swarm service: task and node."""
+    return f"{at.container}@{at.node}    | {line}"
 
 
 def kubectl_prefix(line: str, at: Where) -> str:
@@ -145,6 +142,11 @@ def kubernetes(at: Where) -> str:
 def fluent_bit(line: str, at: Where) -> str:
     """A record of Fluent Bit."""
     return f'{{"date":1795244889.123,"stream":"stdout","_p":"F","log":{quoted(line)},{kubernetes(at)}}}'
+
+
+def fluent_bit_timed(line: str, at: Where) -> str:
+    """A record of Docker's JSON, whose keys all stay."""
+    return f"{docker(line, at)[:-1]},{kubernetes(at)}}}"
 
 
 def fluent_bit_merged(line: str, at: Where) -> str:
@@ -258,8 +260,8 @@ def victorialogs(line: str, at: Where) -> str:
     """VictoriaLogs."""
     return (
         f'{{"_time":"{ISO}","_stream_id":"0","_stream":"{{kubernetes.container_name=\\"{at.container}\\"}}",'
-        f'"_msg":{quoted(line)},"kubernetes.pod_name":"{at.pod}","kubernetes.pod_namespace":"{at.namespace}",'
-        f'"kubernetes.pod_node_name":"{at.node}"}}'
+        f'"_msg":{quoted(line)},"kubernetes.container_name":"{at.container}","kubernetes.pod_name":"{at.pod}",'
+        f'"kubernetes.pod_namespace":"{at.namespace}","kubernetes.pod_node_name":"{at.node}"}}'
     )
 
 
@@ -316,6 +318,7 @@ ENVELOPES = {
     "elasticsearch": Envelope(elasticsearch, "elasticsearch+fluent-bit", _ALL, time=False),
     "filebeat": Envelope(filebeat, "filebeat", _ALL, time=False),
     "fluent-bit": Envelope(fluent_bit, "fluent-bit", _ALL, time=False),
+    "fluent-bit docker": Envelope(fluent_bit_timed, "fluent-bit", _ALL, time=False),
     "fluent-bit merged": Envelope(fluent_bit_merged, "fluent-bit", _ALL, time=False, parsed=True),
     "fluent-bit-array": Envelope(fluent_bit_array, "fluent-bit-array+json"),
     "fluent-bit-file": Envelope(fluent_bit_file, "fluent-bit-file+json"),
@@ -423,8 +426,8 @@ def records(lines: Sequence[str], _: Where) -> bytes:
 
 
 def objects(lines: Sequence[str], _: Where) -> bytes:
-    """Objects over several lines each, as jq writes them."""
-    return b"".join(_dumped(json.loads(line)) + b"\n" for line in lines)
+    """Objects over several lines each; numbers stay as they were written."""
+    return "".join(f"{{\n  {line.strip()[1:-1].strip()}\n}}\n" for line in lines).encode()
 
 
 class Document(NamedTuple):

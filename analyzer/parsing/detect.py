@@ -49,11 +49,16 @@ class Known(NamedTuple):
     chosen: bool = False  #: whether somebody said that it is one of these layouts
 
 
-def to_choose_from(formats: Sequence[NamedFormat], envelopes: Sequence[Envelope], log_format: str | None) -> Known:
-    """All of these formats, or the one that `log_format` means (`choose_format`)."""
+def to_choose_from(
+    formats: Sequence[NamedFormat],
+    envelopes: Sequence[Envelope],
+    log_format: str | None,
+    configured: Sequence[Layout] = (),
+) -> Known:
+    """What `log_format` means (`choose_format`), or else the layouts that are `configured` and all of these formats."""
     if log_format is not None:
         return Known(choose_format(log_format, formats), envelopes, chosen=True)
-    return Known([layout for format_ in formats for layout in format_.layouts], envelopes)
+    return Known([*configured, *(layout for format_ in formats for layout in format_.layouts)], envelopes)
 
 
 class Shape(NamedTuple):
@@ -69,15 +74,19 @@ class Shape(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """How many lines a layout reads: with an address, or none, where an address belongs; and in all."""
+    """How many lines a layout reads: with an address, or none, where an address belongs; in all; and with an address.
+
+    The last keeps an address from being taken for a part of an envelope.
+    """
 
     sound: int
     lines: int
+    addresses: int
 
 
 class _Found(NamedTuple):
     read: _Read
-    detail: int  #: what the envelopes say of all lines
+    detail: int  #: how much the envelopes say of all lines (`_telling`)
     origin: bool  #: whether an envelope says where lines come from
     shape: Shape
 
@@ -107,9 +116,22 @@ def detect_head(head: bytes, known: Known) -> Shape:
 
 
 def detect(text: bytes | bytearray, known: Known) -> Shape:
-    """What lines are these; a shape without a layout where no format reads any of them."""
-    text = bytes(text)
+    """What lines are these; a shape without a layout where no format reads any of them.
+
+    The first `HEAD` bytes are tried, and where they tell nothing the last ones.
+    """
     detection = _Detection(known)
+    first = bytes(text[:HEAD])
+    first = (first[: first.rfind(b"\n") + 1] or first) if len(text) > HEAD else first
+    shape = _shape(detection, first)
+    if shape.layout is not None or len(text) <= HEAD:
+        return shape
+    last = bytes(text[-HEAD:])
+    found = _shape(detection, last[last.find(b"\n") + 1 :])
+    return found if found.layout is not None else shape
+
+
+def _shape(detection: _Detection, text: bytes) -> Shape:
     first = text[:_FIRST]
     first = first[: first.rfind(b"\n") + 1] or first
     if len(first) < len(text):
@@ -133,8 +155,8 @@ class _Detection:
     def __init__(self, known: Known) -> None:
         layouts = by_detail(known.layouts)
         self._envelopes = known.envelopes
-        self._objects = [layout for layout in layouts if _reads_objects(layout)]
-        self._texts = [layout for layout in layouts if not _reads_objects(layout)]
+        self._objects = [layout for layout in layouts if reads_objects(layout)]
+        self._texts = [layout for layout in layouts if not reads_objects(layout)]
         self._buffers = [bytearray()]
         self._found: dict[tuple[bytes, bool], _Found] = {}  # many envelopes have the same inside
 
@@ -165,19 +187,19 @@ class _Detection:
             if deeper.read > plain.read:
                 found.append(_within("ansi", deeper))
         for envelope in self._envelopes:
-            if envelope in around or _reads_objects(envelope.layout) is not (objects * 2 >= lines):
+            if envelope in around or reads_objects(envelope.layout) is not (objects * 2 >= lines):
                 continue
             inside = Layers([envelope], buffers=self._buffers)
             inner, stop = inside.unwrap(text, len(text), 0)
             inner = bytes(inner[:stop]) + inside.flush()[0]
             taken = inside.take()
-            told = any(any(origin) for origin in taken.origins)
+            told = max(sum(map(bool, origin)) for origin in taken.origins)
             if taken.fitted * 2 < lines or (inner == text and not told):
                 continue
-            deeper = self.look(inner, (*around, envelope), origin=origin or told)
+            deeper = self.look(inner, (*around, envelope), origin=origin or told > 0)
             if not deeper.read.lines and _is_loose(envelope.layout):
                 continue
-            found.append(_within(envelope, deeper, taken.fitted * _detail(envelope.layout)))
+            found.append(_within(envelope, deeper, taken.fitted * _telling(envelope.layout, told)))
         best = max(found, key=lambda one: one[:3], default=plain)
         # An envelope that the format can do without is worth taking off where it says where lines come from.
         needed = best.read > plain.read or not plain.read.lines
@@ -186,7 +208,7 @@ class _Detection:
 
 def _best(layouts: Sequence[Layout], text: bytes, lines: int) -> tuple[_Read, Layout | None]:
     """The layout that reads most; of several the one that says most of a line."""
-    best: tuple[_Read, Layout | None] = (_Read(0, 0), None)
+    best: tuple[_Read, Layout | None] = (_Read(0, 0, 0), None)
     for layout in layouts:
         read = _lines_read(layout, text)
         if read > best[0]:
@@ -201,12 +223,26 @@ def _within(layer: Layer, found: _Found, detail: int = 0) -> _Found:
     return found._replace(detail=found.detail + detail, shape=shape)
 
 
+def _telling(layout: Layout, told: int) -> int:
+    """How much a line says of itself that is in this envelope, which tells so many parts of an origin.
+
+    Keys of an object tell them by name. Words between blanks tell nothing: the first ones of any line are such.
+    """
+    if isinstance(layout, JsonFormat):
+        return _detail(layout) + told
+    marks = [bool(literal.strip(b" ")) for literal in (layout.prefix, *(field.literal for field in layout.fields))]
+    loose = [field.type in _LOOSE for field in layout.fields]
+    words = sum(word and not mark for word, mark in zip(loose[:-1], marks[1:], strict=False))
+    return 3 * loose.count(False) + sum(marks) - words
+
+
 def _is_loose(layout: Layout) -> bool:
     """Whether any two words fit a layout."""
     return not isinstance(layout, JsonFormat) and all(field.type in _LOOSE for field in layout.fields)
 
 
-def _reads_objects(layout: Layout) -> bool:
+def reads_objects(layout: Layout) -> bool:
+    """Whether the lines of a layout are objects of JSON, by whatever means it reads them."""
     return isinstance(layout, JsonFormat) or layout.prefix.startswith(b"{")
 
 
@@ -224,8 +260,9 @@ def _lines_read(layout: Layout, text: bytes) -> _Read:
     scanner = new_scanner(layout, outputs)
     scanner.scan(text, 0, len(text), 0)
     if scanner.misfits() == text.count(b"\n") + (not text.endswith(b"\n")):
-        return _Read(0, 0)
+        return _Read(0, 0, 0)
     rows = scanner.take().rows
     if address is None or rows.is_empty():
-        return _Read(rows.height, rows.height)
-    return _Read(rows.filter(pl.col("address").is_not_null() | (pl.col("none") > 0)).height, rows.height)
+        return _Read(rows.height, rows.height, 0)
+    addresses = rows.height - rows["address"].null_count()
+    return _Read(rows.filter(pl.col("address").is_not_null() | (pl.col("none") > 0)).height, rows.height, addresses)

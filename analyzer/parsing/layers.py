@@ -153,13 +153,23 @@ class Layers:
 
 
 def _inner(unwrapped: Unwrapped) -> Inner:
+    number, origins = _distinct(unwrapped.lines["origin"], [origin_of(known) for known in unwrapped.origins])
     return Inner(
-        unwrapped.lines.rename({"input": "number"}),
+        unwrapped.lines.rename({"input": "number"}).with_columns(number),
         _parts(unwrapped).select("line", "start"),
-        [origin_of(known) for known in unwrapped.origins],
+        origins,
         unwrapped.input_lines,
         unwrapped.fitted,
     )
+
+
+def _distinct(numbers: pl.Series, origins: list[Origin]) -> tuple[pl.Series, list[Origin]]:
+    """The same with each origin once: labels differ in more than those that make one."""
+    places: dict[Origin, int] = {}
+    merged = [places.setdefault(origin, len(places)) for origin in origins]
+    if len(places) == len(origins):
+        return numbers, origins
+    return pl.Series(merged, dtype=numbers.dtype).gather(numbers).alias(numbers.name), list(places)
 
 
 def _within(outer: Inner, unwrapped: Unwrapped) -> Inner:
@@ -185,11 +195,19 @@ def _combined(outer: pl.Series, outer_origins: list[Origin], inner: Unwrapped) -
     distinct = distinct.unique(maintain_order=True).with_row_index("origin")
     numbers = pairs.join(distinct, on=["outer", "inner"], how="left", maintain_order="left")["origin"]
     own = [origin_of(known) for known in inner.origins]
-    return numbers, [own[inside].within(outer_origins[outside]) for _, outside, inside in distinct.iter_rows()]
+    both = [own[inside].within(outer_origins[outside]) for _, outside, inside in distinct.iter_rows()]
+    return _distinct(numbers, both)
 
 
-def is_open(layers: Sequence[Layer], tail: bytes) -> bool:
+def joins(layers: Sequence[Layer]) -> bool:
+    """Whether a record in these may be spread over several lines."""
+    return any(not isinstance(layer, str) and layer.join for layer in layers)
+
+
+def is_open(layers: Sequence[Layer], tail: bytes | bytearray) -> bool:
     """Whether a record that these lines of a source begin goes on in the next: no place to cut the source."""
+    if not joins(layers):
+        return False
     inside = Layers(layers)
     inside.unwrap(tail, len(tail), 0)
     return inside.flush()[1] > 0

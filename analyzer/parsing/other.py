@@ -15,16 +15,26 @@ from analyzer.parsing.log_format import REASONS
 _ERROR_LINE = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:debug|info|notice|warn|error|crit|alert|emerg)\] "
 #: kind -> lines that are of it.
 _KINDS = {
-    "error-log": _ERROR_LINE,
+    "error-log": (
+        f"{_ERROR_LINE}|^PHP message: "  # the second: FastCGI's further lines
+        r"|^\[[^\]]+\] \[[\w-]*:?(?:emerg|alert|crit|error|warn|notice|info|debug|trace\d)\] "  # Apache httpd
+    ),
     "controller": (
         r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ "  # klog
         r"|^-{20,}$|^NGINX Ingress controller$|^  (?:Release|Build|Repository|nginx version):"  # ingress-nginx's banner
+        # What klog's last words and a panic are followed by: Go's stacks.
+        r"|^Refer to the troubleshooting guide |^goroutine \d+ \[.+\]:$|^\t\S+\.go:\d+(?: |$)|^created by "
+        r"|^(?:[\w.-]+/)*[\w.-]+\.(?:\(\*?\w+\)\.)?\w+\((?:\.\.\.|0x[0-9a-f]+.*)?\)$"
     ),
     "server": (
         r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[[A-Z]+\] "  # gunicorn, Hypercorn
         r"|^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL): +[A-Z][a-z]"  # Uvicorn
         r"|^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\]\[\d+\]\[\w+\]\["  # Envoy
         r"|^time=\"\d{4}-\d\d-\d\dT|^\d{4}-\d\d-\d\dT\S+ (?:TRC|DBG|INF|WRN|ERR|FTL) "  # Traefik 2 and 3
+        # Caddy, all loggers but http.log.access
+        r"|^\{\"level\":\"[a-z]+\",\"ts\":[\d.]+,"
+        r"(?:\"logger\":\"(?:[^h\"][^\"]*|http(?:\.(?:[^l\"][^\"]*|log(?:\.error[^\"]*)?))?)\",)?\"msg\":\""
+        r"|^Proxy \S+ started\.$"  # HAProxy
     ),
     # HAProxy's connection errors (doc/configuration.txt, section 8.2.6, "Error log format")
     "connection-error": r"^\S+:\d+ \[\d\d/\w{3}/\d{4}:[\d:.]+\] \S+/\S+: ",

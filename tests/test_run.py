@@ -1,0 +1,67 @@
+"""A run lets go of what it opened, however it ends."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from command import LINE
+
+from analyzer.errors import UsageError
+from analyzer.pipeline import analyze
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def held() -> tuple[set[str], set[str]]:
+    """What this process holds: files by where they lead, and threads that read ahead."""
+    files = {os.path.realpath(f"/dev/fd/{fd}") for fd in os.listdir("/dev/fd")}
+    return files, {thread.name for thread in threading.enumerate() if thread.name == "logscan-ahead"}
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> list[Path]:
+    """Several logs, each of more pieces than are in flight at once where it is compressed."""
+    lines = LINE * 200_000
+    (tmp_path / "plain.log").write_bytes(lines)
+    (tmp_path / "packed.log.gz").write_bytes(gzip.compress(lines, 1))
+    return [tmp_path / "packed.log.gz", tmp_path / "plain.log"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_error_closes_all_logs(logs: list[Path], workers: int, first: int) -> None:
+    """Where reading ends half-way no log stays open, and nothing is read ahead any more."""
+
+    def stop(_: int) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        analyze(logs[first:] + logs[:first], workers=workers, progress=stop)
+    files, threads = held()
+    assert not files & {str(log) for log in logs}
+    assert not threads
+
+
+def test_an_error_in_a_piece_closes_all_logs(tmp_path: Path) -> None:
+    """What is wrong with a piece is said when its turn comes; its log is closed too."""
+    log = tmp_path / "timeless.log.gz"
+    log.write_bytes(gzip.compress(b"81.2.69.142\n" * 2_000_000))
+    with pytest.raises(UsageError, match="expected a format that logs a time"):
+        analyze(log, log_format="$remote_addr", since=datetime(2026, 11, 21, tzinfo=UTC), workers=2)
+    files, threads = held()
+    assert str(log) not in files
+    assert not threads
+
+
+def test_a_run_that_ends_well_closes_all_logs(logs: list[Path]) -> None:
+    """A log is closed once: its descriptor may be another file's by then."""
+    assert analyze(logs, workers=2).input.parsed == 400_000
+    files, threads = held()
+    assert not files & {str(log) for log in logs}
+    assert not threads
