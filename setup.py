@@ -26,6 +26,7 @@ setup(
             "analyzer.parsing._scanner": "analyzer/parsing/scanner.c",
             "analyzer.tables._limit_req": "analyzer/tables/limit_req.c",
             "analyzer.tables._address_table": "analyzer/tables/address_table.c",
+            "analyzer.tables._timeline": "analyzer/tables/timeline.c",
         }.items()
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

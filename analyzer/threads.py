@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,11 +16,11 @@ Result = TypeVar("Result")
 
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Yield each item with what the function makes of it, in order, on so many threads.
 
     The calling thread is one of them: where the next result is not ready, it works on an item that no other thread has
-    begun. At most ``workers + 2`` items are in flight.
+    begun. At most ``workers + 2`` items are in flight. When it is closed no thread works any more.
     """
     if workers == 1:
         for item in items:

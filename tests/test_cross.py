@@ -35,6 +35,7 @@ LINES = {
     name: [sample["line"] for sample in format_.samples if "expect" in sample] for name, format_ in FORMATS.items()
 }
 _VHOST = "the name of the server may hold blanks, and so what stands before it"
+_PADDED = "blanks may stand before the line, and so one that begins with a blank for want of an address loses it"
 _ELB = "a line of the classic ELB is that of an ALB without its first word"
 #: What cannot be told, and why: by format, then by envelope.
 AMBIGUOUS: dict[str, dict[str, str]] = {
@@ -43,7 +44,7 @@ AMBIGUOUS: dict[str, dict[str, str]] = {
     ),
     "combined": {
         "syslog-nohostname": _VHOST,
-        "logcli": "logcli pads with blanks, and so a line that begins with one, as that without an address, loses it",
+        **dict.fromkeys(("logcli", "syslog-5424"), _PADDED),
     },
     "aws-alb": dict.fromkeys(("aws-logs-tail", "cri", "kubectl-timestamps", "stern", "stern ansi"), _ELB),
 }

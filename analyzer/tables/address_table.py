@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Protocol
 
 import polars as pl
@@ -13,13 +14,32 @@ from analyzer.arrow import frame_of
 from analyzer.native import compiled, random_seed
 from analyzer.parsing.scanner import use_native
 from analyzer.parsing.schema import TIME
+from analyzer.tables.columns import complete
 
 _NATIVE = compiled("analyzer.tables._address_table")
 
 COUNT: pl.DataType = pl.UInt64()
 
-#: What is read of each row; `outcome` says what the request was (`analyzer.tables.columns.Outcome`).
-ROWS = ("address", "time", "status", "bytes", "user_agents", "forwarded", "outcome")
+#: What is read of each row, as far as the log's format carries it, see `analyzer.tables.columns.narrow_outputs`.
+ROWS = (
+    "address",
+    "time",
+    "status",
+    "bytes",
+    "user_agents",
+    "forwarded",
+    "probe",
+    "signal",
+    "readable",
+    "untried",
+    "unnamed",
+)
+
+#: The number of a row without an address.
+NO_ADDRESS = 2**32 - 1
+
+#: What is said of each row: the number of its address, and what the request was (`analyzer.tables.columns.Outcome`).
+MARKS: dict[str, pl.DataType] = {"number": pl.UInt32(), "outcome": pl.UInt8()}
 
 #: The table. `errors` counts status 500 and above; `user_agents` and `forwarded` are fan-in bitmaps.
 ADDRESSES: dict[str, pl.DataType] = {
@@ -35,21 +55,27 @@ ADDRESSES: dict[str, pl.DataType] = {
     "forwarded": COUNT,
 }
 
+#: Rows that the portable table sums up at once: each time costs a pass over all that it has.
+_ROWS = 100_000
+
 
 class AddressTable(Protocol):
-    """Sums over rows by address."""
+    """Sums over rows by address. Addresses are numbered in the order of first sight."""
 
     def __len__(self) -> int:
         """How many addresses there are."""
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Add a frame of `ROWS`."""
+    def add(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add a frame with those of `ROWS` that its format carries; say of each row what `MARKS` has."""
 
-    def since(self, row: int) -> pl.Series:
-        """The addresses that came in from this row on; rows are numbered in the order of first sight."""
+    def since(self, number: int) -> pl.Series:
+        """The addresses from this number on."""
+
+    def tags(self) -> dict[int, int]:
+        """How many rows had each value of ``signal`` but 0, see `analyzer.tables.columns.name_signals`."""
 
     def rows(self) -> pl.DataFrame:
-        """The table, see `ADDRESSES`; a row without address holds the requests that had none."""
+        """The table, see `ADDRESSES`, in the order of the numbers; a last row holds the requests without an address."""
 
 
 def new_address_table() -> AddressTable:
@@ -67,13 +93,24 @@ class NativeAddressTable:
         """How many addresses there are."""
         return len(self._table)
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Add a frame of `ROWS`."""
-        self._table.add(rows.select(*ROWS).__arrow_c_stream__())
+    def add(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add a frame; say what its rows are."""
+        names = [name for name in ROWS if name in rows.columns]
+        carried = rows.select(names)
+        if not names:  # a frame must have a column to have rows
+            names, carried = ["status"], rows.select(pl.repeat(None, pl.len(), dtype=pl.UInt16))
+        present = sum(1 << ROWS.index(name) for name in names)
+        return frame_of(self._table.add(carried.__arrow_c_stream__(), present))
 
-    def since(self, row: int) -> pl.Series:
-        """The addresses that came in from this row on."""
-        return frame_of(self._table.since(row))["address"]
+    def since(self, number: int) -> pl.Series:
+        """The addresses from this number on."""
+        return frame_of(self._table.since(number))["address"]
+
+    def tags(self) -> dict[int, int]:
+        """How many rows had each tag."""
+        counts = array("Q")
+        counts.frombytes(self._table.tags())
+        return {tag: count for tag, count in enumerate(counts) if count}
 
     def rows(self) -> pl.DataFrame:
         """The table."""
@@ -84,14 +121,25 @@ class PortableAddressTable:
     """The same with group_by."""
 
     def __init__(self) -> None:
-        self._rows = pl.DataFrame(schema=ADDRESSES)
+        self._numbers: dict[int, int] = {}
+        self._tags: dict[int, int] = {}
+        self._parts = [pl.DataFrame(schema=ADDRESSES)]
+        self._waiting = 0
 
     def __len__(self) -> int:
         """How many addresses there are."""
-        return self._rows.height - self._rows["address"].null_count()
+        return len(self._numbers)
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Add a frame of `ROWS`."""
+    def add(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add a frame; say what its rows are."""
+        rows = complete(rows)
+        numbers = self._numbers
+        found = [
+            NO_ADDRESS if address is None else numbers.setdefault(address, len(numbers))
+            for address in rows["address"].to_list()
+        ]
+        for tag, count in rows.filter(pl.col("signal") > 0)["signal"].value_counts().iter_rows():
+            self._tags[tag] = self._tags.get(tag, 0) + count
         grouped = rows.group_by("address", maintain_order=True).agg(
             requests=pl.len().cast(COUNT),
             health_probes=(pl.col("outcome") == 1).sum().cast(COUNT),
@@ -103,8 +151,16 @@ class PortableAddressTable:
             user_agents=pl.col("user_agents").bitwise_or(),
             forwarded=pl.col("forwarded").bitwise_or(),
         )
-        self._rows = (
-            pl.concat([self._rows, grouped])
+        self._parts.append(grouped)
+        self._waiting += grouped.height
+        if self._waiting > _ROWS:
+            self._merge()
+        return rows.select(pl.Series("number", found, dtype=MARKS["number"]), "outcome")
+
+    def _merge(self) -> None:
+        """Make one part of all."""
+        summed = (
+            pl.concat(self._parts)
             .group_by("address", maintain_order=True)
             .agg(
                 pl.col("requests", "health_probes", "unparsed_requests", "errors", "bytes").sum(),
@@ -113,12 +169,18 @@ class PortableAddressTable:
                 pl.col("user_agents", "forwarded").bitwise_or(),
             )
         )
+        self._parts, self._waiting = [summed], 0
 
-    def since(self, row: int) -> pl.Series:
-        """The addresses that came in from this row on."""
-        return self._rows["address"].drop_nulls()[row:]
+    def since(self, number: int) -> pl.Series:
+        """The addresses from this number on."""
+        return pl.Series("address", list(self._numbers)[number:], dtype=ADDRESSES["address"])
+
+    def tags(self) -> dict[int, int]:
+        """How many rows had each tag."""
+        return self._tags
 
     def rows(self) -> pl.DataFrame:
         """The table."""
+        self._merge()
         known = pl.col("address").is_not_null()
-        return pl.concat([self._rows.filter(known), self._rows.filter(~known)])
+        return pl.concat([self._parts[0].filter(known), self._parts[0].filter(~known)])

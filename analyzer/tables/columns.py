@@ -103,9 +103,9 @@ def complete(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(missing).with_columns(outcome=outcome)
 
 
-def count_signals(rows: pl.DataFrame) -> dict[str, int]:
-    """How many requests carry each of `REQUEST_SIGNALS`."""
+def name_signals(tags: dict[int, int]) -> dict[str, int]:
+    """How many requests carry each of `REQUEST_SIGNALS`, by how many had each value of ``signal``."""
     counts = dict.fromkeys(REQUEST_SIGNALS, 0)
-    for tag, count in rows.filter(pl.col("signal") > 0)["signal"].value_counts().iter_rows():
+    for tag, count in tags.items():
         counts[_REQUEST_TAGS[tag - 1][0]] += count
     return counts

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from analyzer.parsing.schema import TIME
-from analyzer.tables.address_table import COUNT, ROWS, new_address_table
-from analyzer.tables.columns import REQUEST_SIGNALS, Outcome, complete, count_signals
+from analyzer.tables.address_table import COUNT, new_address_table
+from analyzer.tables.columns import name_signals
 from analyzer.tables.limit_req import REJECTIONS, Limit, Simulator, new_simulator
 from analyzer.tables.timeline import Labels, TimelineTable
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SOURCES = {"source": pl.UInt32(), "considered": COUNT}
-#: Rows that are counted at once: many small files would cost more by the frame than by the row.
+#: Rows that wait until their addresses are labelled: many small files would cost more by the frame than by the row.
 _ROWS = 100_000
 
 
@@ -64,39 +64,35 @@ class Fold:
         self._timeline = TimelineTable(labels)
         self._sources: dict[int, int] = {}
         self._waiting: list[tuple[int, pl.DataFrame]] = []
+        self._rows_waiting = 0
+        self._labelled = 0
         self._simulators: dict[int, Simulator] = {}
         self._limits: list[pl.DataFrame] = [pl.DataFrame(schema=REJECTIONS)]
         self._limit_requests = 0
-        self._signals = dict.fromkeys(REQUEST_SIGNALS, 0)
 
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one source (its number), which come in the order of its log."""
-        rows = complete(rows)
-        for name, count in count_signals(rows).items():
-            self._signals[name] += count
-        self._simulate(source, rows, exact_times=exact_times)
-        self._waiting.append((source, rows.select(*ROWS)))
-        if sum(frame.height for _, frame in self._waiting) >= _ROWS:
+        marks = self._addresses.add(rows)
+        known = rows["time"] if "time" in rows.columns else pl.lit(None, TIME).alias("time")
+        marked = marks.with_columns(known)
+        if source not in self._simulators:
+            self._simulators[source] = new_simulator(self._grid, whole_seconds=not exact_times)
+        arrivals = marked.select("time", "number", "outcome")
+        if exact_times:
+            arrivals = arrivals.with_columns(rows["request_time"])
+        self._limit_requests += self._simulators[source].add(arrivals)
+        self._waiting.append((source, marked))
+        self._rows_waiting += rows.height
+        if self._rows_waiting >= _ROWS:
             self._count()
 
     def _count(self) -> None:
         """Count the rows that wait."""
-        if not self._waiting:
-            return
-        rows = pl.concat([frame for _, frame in self._waiting])
-        known = len(self._addresses)
-        self._addresses.add(rows)
-        self._timeline.add(rows, new=self._addresses.since(known))
-        left_out = self._timeline.left_out.implode()
-        counted = (
-            (pl.col("outcome") == Outcome.CONSIDERED.value)
-            & pl.col("address").is_not_null()
-            & ~pl.col("address").is_in(left_out)
-        )
-        for source, frame in self._waiting:
-            considered = frame.select(counted.sum()).item()
-            self._sources[source] = self._sources.get(source, 0) + considered
-        self._waiting = []
+        self._timeline.label(self._addresses.since(self._labelled))
+        self._labelled = len(self._addresses)
+        for source, rows in self._waiting:
+            self._sources[source] = self._sources.get(source, 0) + self._timeline.add(rows)
+        self._waiting, self._rows_waiting = [], 0
 
     def close_source(self, source: int) -> None:
         """No more rows will come from this source."""
@@ -109,28 +105,16 @@ class Fold:
         self._count()
         for source in list(self._simulators):
             self.close_source(source)
+        addresses = self._addresses.rows()
+        limits = pl.concat(self._limits).group_by("limit", "number").agg(pl.col("rejected_low", "rejected_high").sum())
         return Tables(
-            addresses=self._addresses.rows(),
+            addresses=addresses,
             timeline=self._timeline.rows(),
             bucket_seconds=self._timeline.bucket_seconds,
             sources=pl.DataFrame(list(self._sources.items()), schema=_SOURCES, orient="row"),
-            limits=pl.concat(self._limits)
-            .group_by("limit", "address")
-            .agg(pl.col("rejected_low", "rejected_high").sum()),
+            limits=limits.select(
+                "limit", addresses["address"].gather(limits["number"]), "rejected_low", "rejected_high"
+            ),
             limit_requests=self._limit_requests,
-            signals=self._signals,
+            signals=name_signals(self._addresses.tags()),
         )
-
-    def _simulate(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
-        """Replay the limits. A request that nginx could not read never came as far as a limit."""
-        unread = pl.col("outcome") == Outcome.UNPARSED_REQUEST.value
-        arrivals = rows.select("address", "time", *(["request_time"] if exact_times else []), arrived=~unread)
-        arrivals = arrivals.filter("arrived").drop_nulls()
-        if exact_times:  # logged is the end of a request, limited is its beginning
-            # A request that took longer than the limits remember must not look like another log.
-            took = (pl.col("request_time") * 1000).cast(pl.Int64).clip(0, 60_000)
-            arrivals = arrivals.with_columns(time=(pl.col("time").to_physical() - took).cast(TIME))
-        self._limit_requests += arrivals.height
-        if source not in self._simulators:
-            self._simulators[source] = new_simulator(self._grid, whole_seconds=not exact_times)
-        self._simulators[source].add(arrivals)

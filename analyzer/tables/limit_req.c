@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "../arrow.h"
-#include "address_hash.h"
 
 #define MAX_LIMITS 64
 #define FORGET_SLACK 60000 /* milliseconds that a line may come late without its key being forgotten too early */
@@ -37,12 +36,14 @@ typedef struct {
 } States;
 
 #define NO_BLOCK UINT32_MAX
+#define NO_ADDRESS UINT32_MAX
+#define N_FOUND 4 /* numbers that say what was rejected */
 
 /* The requests of one moment wait until the next moment is seen, so that they can be spread over their second. Most
  * keys come and are forgotten without a burst: they never need states. */
 typedef struct {
-    uint64_t high, low; /* the address */
-    int64_t time;       /* of the requests that wait */
+    int64_t time;    /* of the requests that wait */
+    uint32_t number; /* of the address */
     uint32_t waiting;
     uint32_t block; /* its states, or NO_BLOCK: then nothing came before what waits */
 } Key;
@@ -61,14 +62,14 @@ typedef struct {
     int64_t per_request; /* milliseconds in which every limit forgets one request */
     int64_t late;        /* milliseconds by which a request of a moment may be younger than the moment */
     uint32_t unseen;     /* so many requests at one moment pass every limit */
-    uint64_t seed[2];
+    uint64_t seed; /* random: who chooses addresses chooses numbers, but not those that meet in a slot */
     int64_t newest; /* since there was last made room: where another log begins it goes back */
     size_t n_keys, room; /* room is a power of two */
     Key *keys;
     uint32_t *slots; /* the number of a key in the low bits, bits of its hash above them; or FREE */
     States *states;
     uint32_t n_blocks, room_blocks, free_block; /* free blocks are chained by the first `rejected` */
-    uint64_t *found; /* rejections of keys that were forgotten: limit, high, low, at once, spread */
+    uint64_t *found; /* rejections of keys that were forgotten: limit, number, at once, spread */
     size_t n_found, room_found;
 } Simulator;
 
@@ -138,17 +139,16 @@ static bool note_rejections(Simulator *self, const Key *key) {
         if (at_once == 0 && spread == 0) continue;
         if (self->n_found == self->room_found) {
             size_t room = self->room_found ? self->room_found * 2 : 256;
-            uint64_t *found = realloc(self->found, room * 5 * sizeof *found);
+            uint64_t *found = realloc(self->found, room * N_FOUND * sizeof *found);
             if (found == NULL) return false;
             self->found = found;
             self->room_found = room;
         }
-        uint64_t *row = self->found + 5 * self->n_found++;
+        uint64_t *row = self->found + N_FOUND * self->n_found++;
         row[0] = (uint64_t)i;
-        row[1] = key->high;
-        row[2] = key->low;
-        row[3] = at_once;
-        row[4] = spread;
+        row[1] = key->number;
+        row[2] = at_once;
+        row[3] = spread;
     }
     return true;
 }
@@ -206,6 +206,11 @@ static inline bool is_forgotten(const Simulator *self, const Key *key) {
     return age >= self->drain + FORGET_SLACK || age < -NEW_LOG;
 }
 
+static inline uint64_t hash_of(const Simulator *self, uint32_t number) {
+    uint64_t product = number * self->seed;
+    return product ^ product >> 32;
+}
+
 static inline size_t slot_of(const Simulator *self, uint64_t hash) {
     return (size_t)hash & (self->room * SLOTS - 1);
 }
@@ -230,7 +235,7 @@ static bool make_room(Simulator *self) {
     size_t room = self->room ? self->room : 512;
     while (kept * 2 > room) room *= 2;
     if (room != self->room) {
-        Key *keys = room < FREE ? aligned_alloc(64, room * sizeof *keys) : NULL; /* no key lies in two cache lines */
+        Key *keys = room < FREE ? malloc(room * sizeof *keys) : NULL;
         uint32_t *slots = malloc(room * SLOTS * sizeof *slots);
         if (keys == NULL || slots == NULL) {
             free(keys);
@@ -246,7 +251,7 @@ static bool make_room(Simulator *self) {
     }
     memset(self->slots, 0xFF, room * SLOTS * sizeof *self->slots);
     for (size_t i = 0; i < kept; i++) {
-        uint64_t hash = hash_address(self->seed, self->keys[i].high, self->keys[i].low);
+        uint64_t hash = hash_of(self, self->keys[i].number);
         size_t slot = slot_of(self, hash);
         while (self->slots[slot] != FREE) slot = (slot + 1) & (room * SLOTS - 1);
         self->slots[slot] = mark_of(self, hash) | (uint32_t)i;
@@ -254,7 +259,7 @@ static bool make_room(Simulator *self) {
     return true;
 }
 
-static inline bool arrive(Simulator *self, uint64_t hash, uint64_t high, uint64_t low, int64_t time) {
+static inline bool arrive(Simulator *self, uint64_t hash, uint32_t number, int64_t time) {
     if (time > self->newest) self->newest = time;
     uint32_t numbers = (uint32_t)(self->room - 1), mark = mark_of(self, hash), found;
     size_t slot = slot_of(self, hash);
@@ -263,12 +268,11 @@ static inline bool arrive(Simulator *self, uint64_t hash, uint64_t high, uint64_
         found = self->slots[slot];
         if (found == FREE) {
             self->slots[slot] = mark | (uint32_t)self->n_keys;
-            self->keys[self->n_keys++] =
-                (Key){.high = high, .low = low, .time = time, .waiting = 1, .block = NO_BLOCK};
+            self->keys[self->n_keys++] = (Key){.time = time, .number = number, .waiting = 1, .block = NO_BLOCK};
             return true;
         }
         key = &self->keys[found & numbers];
-        if ((found & ~numbers) == mark && key->high == high && key->low == low) break;
+        if ((found & ~numbers) == mark && key->number == number) break;
     }
     int64_t passed = time - key->time;
     if (passed <= 0 && passed >= -NEW_LOG) { /* to nginx no time went by, even if the log has the lines in another order */
@@ -294,9 +298,9 @@ static inline bool arrive(Simulator *self, uint64_t hash, uint64_t high, uint64_
 static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *limits;
     int whole_seconds;
-    unsigned long long seed[2];
+    unsigned long long seed;
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "O!p(KK)", &PyTuple_Type, &limits, &whole_seconds, &seed[0], &seed[1])) return NULL;
+    if (!PyArg_ParseTuple(args, "O!pK", &PyTuple_Type, &limits, &whole_seconds, &seed)) return NULL;
     Py_ssize_t n = PyTuple_Size(limits);
     if (n < 1 || n > MAX_LIMITS) {
         PyErr_SetString(PyExc_ValueError, "expected between 1 and 64 limits");
@@ -310,8 +314,7 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     self->per_group = whole_seconds ? 2 : 1;
     self->per_block = self->per_group * (size_t)self->n_groups;
     self->late = whole_seconds ? 999 : 0;
-    self->seed[0] = seed[0];
-    self->seed[1] = seed[1];
+    self->seed = seed | 1;
     self->newest = INT64_MIN / 2;
     self->free_block = NO_BLOCK;
     self->unseen = UINT32_MAX;
@@ -353,42 +356,73 @@ static void simulator_dealloc(PyObject *object) {
 }
 
 PyDoc_STRVAR(add_doc, "add(stream)\n--\n\n"
-                      "Requests in order of arrival: the Arrow stream capsule of a frame with the columns address\n"
-                      "(UInt128) and time (milliseconds), neither with nulls.");
+                      "Requests in the order of the log: the Arrow stream capsule of a frame with the columns time\n"
+                      "(milliseconds), number (UInt32, of the address, 2**32 - 1 where there is none), outcome (UInt8)\n"
+                      "and, unless times are whole seconds, request_time (seconds, Float64). Return how many of them\n"
+                      "met the limits.");
+
+enum { TIME, NUMBER, OUTCOME, REQUEST_TIME };
+#define UNPARSED_REQUEST 2    /* columns.Outcome: nginx never came as far as a limit */
+#define LONGEST_REQUEST 60000 /* milliseconds; more must not look like another log */
+
+typedef struct {
+    Simulator *simulator;
+    uint64_t arrivals;
+} Arriving;
+
+/* Milliseconds from the begin of a request to its end, where it is logged. */
+static inline int64_t lasted(const uint8_t *seconds) {
+    double took;
+    memcpy(&took, seconds, 8);
+    took *= 1000;
+    return took > 0 ? (int64_t)(took < LONGEST_REQUEST ? took : LONGEST_REQUEST) : 0;
+}
 
 static bool add_chunk(void *object, const struct ArrowArray *chunk) {
-    Simulator *self = object;
-    const uint8_t *address = values_of(chunk, 0, 16), *time = values_of(chunk, 1, 8);
-    for (int64_t begin = 0; begin < chunk->length; begin += BATCH) {
-        int n = chunk->length - begin < BATCH ? (int)(chunk->length - begin) : BATCH;
+    Arriving *arriving = object;
+    Simulator *self = arriving->simulator;
+    const uint8_t *time = values_of(chunk, TIME, 8), *number = values_of(chunk, NUMBER, 4),
+                  *outcome = values_of(chunk, OUTCOME, 1),
+                  *request_time = self->late ? NULL : values_of(chunk, REQUEST_TIME, 8);
+    for (int64_t row = 0; row < chunk->length;) {
         if (self->n_keys + BATCH >= self->room && !make_room(self)) return false; /* the last number could look FREE */
-        uint64_t hashes[BATCH], words[2]; /* little-endian: the low half first */
-        for (int i = 0; i < n; i++) {
-            memcpy(words, address + 16 * (begin + i), 16);
-            hashes[i] = hash_address(self->seed, words[1], words[0]);
-            __builtin_prefetch(&self->slots[slot_of(self, hashes[i])]);
+        uint64_t hashes[BATCH];
+        uint32_t numbers[BATCH];
+        int64_t moments[BATCH];
+        int n = 0;
+        for (; n < BATCH && row < chunk->length; row++) {
+            memcpy(&numbers[n], number + 4 * row, 4);
+            if (numbers[n] == NO_ADDRESS || outcome[row] == UNPARSED_REQUEST || !is_valid(chunk, TIME, row)) continue;
+            memcpy(&moments[n], time + 8 * row, 8);
+            if (request_time) {
+                if (!is_valid(chunk, REQUEST_TIME, row)) continue;
+                moments[n] -= lasted(request_time + 8 * row);
+            }
+            hashes[n] = hash_of(self, numbers[n]);
+            __builtin_prefetch(&self->slots[slot_of(self, hashes[n++])]);
         }
         for (int i = 0; i < n; i++)
             __builtin_prefetch(&self->keys[self->slots[slot_of(self, hashes[i])] & (self->room - 1)]);
-        for (int i = 0; i < n; i++) {
-            int64_t moment;
-            memcpy(words, address + 16 * (begin + i), 16);
-            memcpy(&moment, time + 8 * (begin + i), 8);
-            if (!arrive(self, hashes[i], words[1], words[0], moment)) return false;
-        }
+        for (int i = 0; i < n; i++)
+            if (!arrive(self, hashes[i], numbers[i], moments[i])) return false;
+        arriving->arrivals += (uint64_t)n;
     }
     return true;
 }
 
-static PyObject *simulator_add(PyObject *self, PyObject *capsule) {
-    static const char *const FORMATS[] = {"_plu128", "tsm:"};
-    return read_stream(capsule, FORMATS, 2, add_chunk, self);
+static PyObject *simulator_add(PyObject *object, PyObject *capsule) {
+    static const char *const FORMATS[] = {"tsm:", "I", "C", "g"};
+    Arriving arriving = {.simulator = (Simulator *)object};
+    PyObject *done = read_stream(capsule, FORMATS, arriving.simulator->late ? 3 : 4, add_chunk, &arriving);
+    if (done == NULL) return NULL;
+    Py_DECREF(done);
+    return PyLong_FromUnsignedLongLong(arriving.arrivals);
 }
 
 PyDoc_STRVAR(finish_doc, "finish()\n--\n\n"
                          "Replay what waits and return all rejections as UInt64 rows in native order, several for an\n"
-                         "address possible: limit, high and low half of the address, rejected with all requests of a\n"
-                         "moment at once, and spread. The simulator is as new.");
+                         "address possible: limit, number of the address, rejected with all requests of a moment at\n"
+                         "once, and spread. The simulator is as new.");
 
 static PyObject *simulator_finish(PyObject *object, PyObject *unused) {
     Simulator *self = (Simulator *)object;
@@ -398,7 +432,7 @@ static PyObject *simulator_finish(PyObject *object, PyObject *unused) {
     self->n_keys = 0;
     self->newest = INT64_MIN / 2;
     if (self->room) memset(self->slots, 0xFF, self->room * SLOTS * sizeof *self->slots);
-    PyObject *rows = PyBytes_FromStringAndSize((const char *)self->found, (Py_ssize_t)(self->n_found * 40));
+    PyObject *rows = PyBytes_FromStringAndSize((const char *)self->found, (Py_ssize_t)(self->n_found * N_FOUND * sizeof *self->found));
     self->n_found = 0;
     return rows;
 }

@@ -18,6 +18,8 @@ import polars as pl
 
 from analyzer.native import compiled, random_seed
 from analyzer.parsing.scanner import use_native
+from analyzer.tables.address_table import NO_ADDRESS
+from analyzer.tables.columns import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,14 +33,19 @@ BURST_MULTIPLIER = 5
 
 #: Milliseconds back in time that begin another log for an address (nginx's clock never goes back).
 _NEW_LOG = 60_000
+#: Milliseconds that a request is taken to have lasted at most.
+_LONGEST_REQUEST = 60_000
 
-#: Rejections by limit (its place in the grid) and address.
+#: Rejections by limit (its place in the grid) and number of the address.
 REJECTIONS: dict[str, pl.DataType] = {
     "limit": pl.UInt16(),
-    "address": pl.UInt128(),
+    "number": pl.UInt32(),
     "rejected_low": pl.UInt64(),
     "rejected_high": pl.UInt64(),
 }
+
+#: What a simulator finds, perhaps at several times for an address.
+_FOUND = dict.fromkeys(("limit", "number", "at_once", "spread"), pl.UInt64)
 
 
 class Limit(NamedTuple):
@@ -67,8 +74,14 @@ def limit_grid(more: Iterable[int] = (), multiplier: int = BURST_MULTIPLIER) -> 
 class Simulator(Protocol):
     """Replays one log."""
 
-    def add(self, requests: pl.DataFrame) -> None:
-        """Requests in order of arrival: columns ``address`` and ``time``, without nulls."""
+    def add(self, requests: pl.DataFrame) -> int:
+        """Requests in the order of the log; return how many of them met the limits.
+
+        Columns ``time``, ``number`` (of the address), ``outcome`` and, unless times are whole seconds,
+        ``request_time``: logged is the end of a request, limited is its beginning. A request that nginx could not read
+        (`Outcome.UNPARSED_REQUEST`) never came as far as a limit, and one without an address or a time cannot be
+        replayed.
+        """
 
     def finish(self) -> pl.DataFrame:
         """The log is over: all rejections, see `REJECTIONS`; rows only where a request was rejected."""
@@ -85,21 +98,19 @@ class NativeSimulator:
 
     def __init__(self, grid: Sequence[Limit], *, whole_seconds: bool) -> None:
         self._simulator = _NATIVE.Simulator(
-            tuple((limit.rate, limit.burst) for limit in grid), whole_seconds, random_seed()
+            tuple((limit.rate, limit.burst) for limit in grid), whole_seconds, random_seed()[0]
         )
 
-    def add(self, requests: pl.DataFrame) -> None:
-        """Requests in order of arrival."""
-        self._simulator.add(requests.select("address", "time").__arrow_c_stream__())
+    def add(self, requests: pl.DataFrame) -> int:
+        """Requests in the order of the log."""
+        arrived: int = self._simulator.add(requests.__arrow_c_stream__())
+        return arrived
 
     def finish(self) -> pl.DataFrame:
         """The log is over: all rejections."""
         rows = array("Q")
         rows.frombytes(self._simulator.finish())
-        names = ("limit", "high", "low", "at_once", "spread")
-        found = pl.DataFrame({name: pl.Series(rows[at::5], dtype=pl.UInt64) for at, name in enumerate(names)})
-        high, low = pl.col("high").cast(pl.UInt128), pl.col("low").cast(pl.UInt128)
-        return _bounds(found.select("limit", "at_once", "spread", address=high * pl.lit(2**64, pl.UInt128) + low))
+        return _bounds(pl.DataFrame({name: rows[at :: len(_FOUND)] for at, name in enumerate(_FOUND)}, schema=_FOUND))
 
 
 class _State:
@@ -128,13 +139,18 @@ class PortableSimulator:
         self._whole_seconds = whole_seconds
         self._keys: dict[int, _Key] = {}
 
-    def add(self, requests: pl.DataFrame) -> None:
-        """Requests in order of arrival."""
-        times = requests["time"].to_physical()
-        for address, time in zip(requests["address"].to_list(), times.to_list(), strict=True):
-            key = self._keys.get(address)
+    def add(self, requests: pl.DataFrame) -> int:
+        """Requests in the order of the log."""
+        met = (pl.col("outcome") != Outcome.UNPARSED_REQUEST.value) & (pl.col("number") != NO_ADDRESS)
+        arrivals = requests.filter(met).drop_nulls()
+        times = arrivals["time"].to_physical()
+        if not self._whole_seconds:
+            # A request that took longer than the limits remember must not look like another log.
+            times -= (arrivals["request_time"] * 1000).cast(pl.Int64).clip(0, _LONGEST_REQUEST)
+        for number, time in zip(arrivals["number"].to_list(), times.to_list(), strict=True):
+            key = self._keys.get(number)
             if key is None:
-                self._keys[address] = _Key(time, len(self._grid))
+                self._keys[number] = _Key(time, len(self._grid))
             elif (
                 key.time - _NEW_LOG <= time <= key.time
             ):  # to nginx no time went by, even if the log has the lines in another order
@@ -143,19 +159,19 @@ class PortableSimulator:
                 self._replay(key)
                 key.fresh = time < key.time
                 key.time, key.waiting = time, 1
+        return arrivals.height
 
     def finish(self) -> pl.DataFrame:
         """The log is over: all rejections."""
         found = []
-        for address, key in self._keys.items():
+        for number, key in self._keys.items():
             self._replay(key)
             for limit, (at_once, spread) in enumerate(key.states):
                 counts = at_once.rejected, spread.rejected if self._whole_seconds else at_once.rejected
                 if any(counts):
-                    found.append((limit, address, *counts))
+                    found.append((limit, number, *counts))
         self._keys = {}
-        schema = {"limit": pl.UInt16, "address": pl.UInt128, "at_once": pl.UInt64, "spread": pl.UInt64}
-        return _bounds(pl.DataFrame(found, schema=schema, orient="row"))
+        return _bounds(pl.DataFrame(found, schema=_FOUND, orient="row"))
 
     def _replay(self, key: _Key) -> None:
         for (rate, burst), (at_once, spread) in zip(self._grid, key.states, strict=True):
@@ -182,7 +198,7 @@ def _limit_req(rate: int, burst: int, state: _State, now: int) -> None:
 
 def _bounds(found: pl.DataFrame) -> pl.DataFrame:
     """Add up what was found of each address. Only then: at once may reject more at one time, spread at another."""
-    counts = found.group_by("limit", "address").agg(pl.col("at_once", "spread").sum())
+    counts = found.group_by("limit", "number").agg(pl.col("at_once", "spread").sum())
     bounds = counts.with_columns(
         rejected_low=pl.min_horizontal("at_once", "spread"), rejected_high=pl.max_horizontal("at_once", "spread")
     )

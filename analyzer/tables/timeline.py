@@ -1,25 +1,31 @@
 """The table of requests over time, by class.
 
-Most rows come from plain visitors: they are counted as what is left of all rows when the others are taken away, so that
-only few rows are looked up.
+Rows come with the numbers of their addresses, and each address is labelled once, when it is new. `TimelineTable` counts
+with the counter in C where it was built; the portable one does the same with Polars' group_by.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import polars as pl
 
+from analyzer.arrow import frame_of
+from analyzer.native import compiled, random_seed
+from analyzer.parsing.scanner import use_native
 from analyzer.parsing.schema import TIME
-from analyzer.tables.address_table import COUNT
+from analyzer.tables.address_table import COUNT, NO_ADDRESS
 from analyzer.tables.columns import Outcome
 
-#: Widths of a bucket, each a multiple of the one before; a longer log gets wider buckets.
-_BUCKET_SECONDS = (60, 300, 900, 3600, 21_600, 86_400, 604_800 * 4, 604_800 * 520)
-#: Rows that the table may have before its buckets are made wider.
-_ROWS = 20_000
+_NATIVE = compiled("analyzer.tables._timeline")
 
-_SUMS = pl.col("requests", "considered").sum()
+#: Widths of a bucket, each a multiple of the one before; a longer log gets wider buckets.
+BUCKET_SECONDS = (60, 300, 900, 3600, 21_600, 86_400, 604_800 * 4, 604_800 * 520)
+#: Rows that the table may have before its buckets are made wider.
+MOST = 10_000
+
+#: What is read of each row.
+_TIMED = ("time", "outcome", "number")
 
 
 class Labels(Protocol):
@@ -29,78 +35,146 @@ class Labels(Protocol):
         """Append ``class``, ``in_cluster`` and ``health_probe`` to a frame with a column ``address``."""
 
 
+class Counter(Protocol):
+    """Counts requests by time and class. A label is twice the number of a class, and 1 more where none is considered.
+
+    However rows come, the buckets have the smallest width of which the table is no longer than `MOST`.
+    """
+
+    def label(self, labels: pl.Series) -> None:
+        """The labels (UInt8) of the next addresses by number."""
+
+    def add(self, rows: pl.DataFrame) -> int:
+        """Count a frame of ``time``, ``outcome`` and ``number``; return how many rows are considered."""
+
+    def width(self) -> int:
+        """The place in `BUCKET_SECONDS` of the width that the buckets have."""
+
+    def rows(self) -> pl.DataFrame:
+        """Columns time (start of the bucket), class (UInt8), requests, considered; in any order."""
+
+
 class TimelineTable:
     """Requests by time and class."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
-        self._width = 0
-        self._parts: list[pl.DataFrame] = []
-        nobody = pl.DataFrame({"address": [None]}, schema={"address": pl.UInt128()})
-        self._others = self._label(nobody)
+        nobody = labels.label(pl.DataFrame({"address": [None]}, schema={"address": pl.UInt128()}))
+        self._class = cast("pl.Enum", nobody.schema["class"])
+        kind = NativeCounter if _NATIVE is not None and use_native() else PortableCounter
+        self._counter: Counter = kind(len(self._class.categories), self._code(nobody).item() | 1)
 
     @property
     def bucket_seconds(self) -> int:
         """The width of a bucket."""
-        return _BUCKET_SECONDS[self._width]
+        return BUCKET_SECONDS[self._counter.width()]
 
-    @property
-    def left_out(self) -> pl.Series:
-        """Addresses whose requests are not considered: live pods, and ranges that send only probes."""
-        return self._others.filter(pl.col("skipped") & pl.col("address").is_not_null())["address"]
+    def label(self, addresses: pl.Series) -> None:
+        """Take the next addresses by number."""
+        if addresses.len():
+            self._counter.label(self._code(self._labels.label(addresses.alias("address").to_frame())))
 
-    def add(self, rows: pl.DataFrame, new: pl.Series) -> None:
-        """Add a frame of rows (``address``, ``time``, ``outcome``); `new` are addresses that were in none before."""
-        labelled = self._label(pl.DataFrame({"address": new}))
-        others = labelled.filter((pl.col("class") != "client") | pl.col("skipped"))
-        self._others = pl.concat([self._others, others])
-        self._parts.append(self._count(rows))
-        if sum(part.height for part in self._parts) > _ROWS:
-            self._merge()
+    def add(self, rows: pl.DataFrame) -> int:
+        """Count rows of ``time``, ``outcome`` and ``number`` (of the address); return how many are considered.
+
+        Not considered are health probes, what nginx could not read, and whatever comes from a live pod, from a range
+        that sends only probes, or from no address.
+        """
+        return self._counter.add(rows.select(*_TIMED))
 
     def rows(self) -> pl.DataFrame:
         """Columns time (start of the bucket), class, requests, considered."""
+        rows = self._counter.rows()
+        return rows.with_columns(self._class.categories.gather(rows["class"]).cast(self._class).alias("class"))
+
+    def _code(self, labelled: pl.DataFrame) -> pl.Series:
+        skipped = pl.col("health_probe") | pl.col("in_cluster")
+        code = pl.col("class").to_physical().cast(pl.UInt8) * 2 + skipped
+        return labelled.select(code.cast(pl.UInt8)).to_series()
+
+
+class NativeCounter:
+    """timeline.c behind the contract of `Counter`."""
+
+    def __init__(self, classes: int, label_of_none: int, most: int = MOST) -> None:
+        widths = tuple(seconds * 1000 for seconds in BUCKET_SECONDS)
+        self._timeline = _NATIVE.Timeline(widths, most, classes, label_of_none, random_seed())
+        self.width = self._timeline.width
+
+    def label(self, labels: pl.Series) -> None:
+        """The labels of the next addresses."""
+        self._timeline.label(labels.to_frame().__arrow_c_stream__())
+
+    def add(self, rows: pl.DataFrame) -> int:
+        """Count a frame."""
+        considered: int = self._timeline.add(rows.__arrow_c_stream__())
+        return considered
+
+    def rows(self) -> pl.DataFrame:
+        """The table."""
+        return frame_of(self._timeline.rows())
+
+
+_SCHEMA = {"time": TIME, "class": pl.UInt8(), "requests": COUNT, "considered": COUNT}
+
+
+class PortableCounter:
+    """The same with group_by."""
+
+    def __init__(self, classes: int, label_of_none: int, most: int = MOST) -> None:
+        self._classes = classes
+        self._label_of_none = label_of_none
+        self._most = most
+        self._labels = pl.Series("label", [], dtype=pl.UInt8)
+        self._width = 0
+        self._parts = [pl.DataFrame(schema=_SCHEMA)]
+
+    def label(self, labels: pl.Series) -> None:
+        """The labels of the next addresses."""
+        if labels.len() and labels.max() >= 2 * self._classes:  # type: ignore[operator]
+            raise ValueError("a label of an unknown class")
+        self._labels = pl.concat([self._labels, labels.alias("label")])
+
+    def add(self, rows: pl.DataFrame) -> int:
+        """Count a frame."""
+        number = rows["number"]
+        known = number < self._labels.len()
+        if ((number != NO_ADDRESS) & ~known).any():
+            raise ValueError("an address without a label")
+        label = self._labels.gather(number.set(~known, None)).fill_null(self._label_of_none)
+        counted = rows.select(
+            _bucket(BUCKET_SECONDS[self._width]),
+            (label // 2).alias("class"),
+            considered=(pl.col("outcome") == Outcome.CONSIDERED.value) & pl.lit(label % 2 == 0),
+        )
+        part = counted.group_by("time", "class").agg(
+            pl.len().cast(COUNT).alias("requests"), pl.col("considered").sum().cast(COUNT)
+        )
+        self._parts.append(part)
+        if sum(part.height for part in self._parts) > 2 * self._most:
+            self._merge()
+        return int(counted["considered"].sum())
+
+    def width(self) -> int:
+        """The place of the width."""
+        self._merge()
+        return self._width
+
+    def rows(self) -> pl.DataFrame:
+        """The table."""
         self._merge()
         return self._parts[0]
 
-    def _label(self, addresses: pl.DataFrame) -> pl.DataFrame:
-        skipped = pl.col("health_probe") | pl.col("in_cluster") | pl.col("address").is_null()
-        return self._labels.label(addresses).select("address", "class", skipped=skipped)
-
-    def _count(self, rows: pl.DataFrame) -> pl.DataFrame:
-        seen = pl.col("outcome") == Outcome.CONSIDERED.value
-        timed = rows.select("address", _bucket(self.bucket_seconds), seen=seen)
-        counts = {"requests": pl.len().cast(pl.Int64), "considered": pl.col("seen").sum().cast(pl.Int64)}
-        is_other = pl.col("address").is_in(self._others["address"].implode()) | pl.col("address").is_null()
-        others = (
-            timed.filter(is_other)
-            .group_by("time", "address")
-            .agg(**counts)
-            .join(self._others, on="address", how="left", nulls_equal=True)
-        )
-        taken = others.select("time", -pl.col("requests", "considered"))
-        visitors = pl.concat([timed.group_by("time").agg(**counts), taken]).group_by("time").agg(_SUMS)
-        client = pl.lit("client", self._others.schema["class"]).alias("class")
-        considered = pl.when("skipped").then(0).otherwise("considered").cast(COUNT).alias("considered")
-        return pl.concat(
-            [
-                others.select("time", "class", pl.col("requests").cast(COUNT), considered),
-                visitors.filter(pl.col("requests") > 0).select(
-                    "time", client, pl.col("requests", "considered").cast(COUNT)
-                ),
-            ]
-        )
-
     def _merge(self) -> None:
         """Make one part of all, with wider buckets where it would be too long."""
-        schema = {"time": TIME, "class": self._others.schema["class"], "requests": COUNT, "considered": COUNT}
-        parts = [pl.DataFrame(schema=schema), *self._parts]
+        parts = self._parts
         while True:
-            bucketed = pl.concat(parts).with_columns(_bucket(self.bucket_seconds))
-            self._parts = parts = [bucketed.group_by("time", "class").agg(_SUMS)]
-            if parts[0].height <= _ROWS // 2 or self._width == len(_BUCKET_SECONDS) - 1:
-                return
+            bucketed = pl.concat(parts).with_columns(_bucket(BUCKET_SECONDS[self._width]))
+            parts = [bucketed.group_by("time", "class").agg(pl.col("requests", "considered").sum())]
+            if parts[0].height <= self._most or self._width == len(BUCKET_SECONDS) - 1:
+                break
             self._width += 1
+        self._parts = parts
 
 
 def _bucket(seconds: int) -> pl.Expr:

@@ -14,6 +14,7 @@ from scanners import native_or_skip
 
 from analyzer.parsing.schema import TIME
 from analyzer.tables import limit_req
+from analyzer.tables.address_table import NO_ADDRESS
 from analyzer.tables.limit_req import GRID, NativeSimulator, PortableSimulator, limit_grid
 
 NOON = 1_795_262_400_000  # 21 November 2026, 12:00 UTC, in milliseconds
@@ -40,10 +41,14 @@ STEADY = [(1, NOON + n * SECOND // 6) for n in range(600)]
 
 def frame(requests: Requests) -> pl.DataFrame:
     """Requests as the fold hands them over."""
-    addresses, times = [address for address, _ in requests], [time for _, time in requests]
-    return pl.DataFrame(
-        {"address": pl.Series(addresses, dtype=pl.UInt128), "time": pl.Series(times, dtype=pl.Int64).cast(TIME)}
-    )
+    return rows([(address, time, 0, 0.0) for address, time in requests])
+
+
+def rows(of: list[tuple[int, int | None, int, float | None]]) -> pl.DataFrame:
+    """Rows of a log: number of the address, milliseconds, outcome, seconds that the request took."""
+    schema = {"number": pl.UInt32, "time": pl.Int64, "outcome": pl.UInt8, "request_time": pl.Float64}
+    made = pl.DataFrame(of, schema=schema, orient="row")
+    return made.select(pl.col("time").cast(TIME), "number", "outcome", "request_time")
 
 
 def replay(
@@ -55,10 +60,11 @@ def replay(
     """Replay; return the fewest and the most rejections by limit and address."""
     simulator = kind(limits, whole_seconds=whole_seconds)  # type: ignore[arg-type]
     for batch in batches:
-        simulator.add(frame(batch))
-    rows = simulator.finish().rows()
-    found = {(limit, address): (low, high) for limit, address, low, high in rows}
-    assert len(found) == len(rows)
+        requests = frame(batch)
+        assert simulator.add(requests.drop("request_time") if whole_seconds else requests) == len(batch)
+    rejections = simulator.finish().rows()
+    found = {(limit, address): (low, high) for limit, address, low, high in rejections}
+    assert len(found) == len(rejections)
     return found
 
 
@@ -117,7 +123,7 @@ class SimulatorContract:
 
     def test_addresses_and_limits_apart(self) -> None:
         """Each limit counts each address by itself; who is not rejected is not listed."""
-        first, last = 0, (1 << 128) - 1
+        first, last = 0, NO_ADDRESS - 1
         limits = [Raw(1000, 5), RPS5, Raw(100_000, 500)]
         found = replay(self.kind, limits, [(last, NOON)] * 40 + [(first, NOON)] * 10 + [(7, NOON)])
         assert found == {(0, last): (34, 34), (0, first): (4, 4), (1, last): (14, 14)}
@@ -161,7 +167,7 @@ class SimulatorContract:
     def test_nothing_at_all(self) -> None:
         """No requests make an empty table with its dtypes."""
         simulator = self.kind(limit_grid(), whole_seconds=True)
-        simulator.add(frame([]))
+        simulator.add(frame([]).drop("request_time"))
         assert simulator.finish().schema == pl.Schema(limit_req.REJECTIONS)
 
     def test_used_again(self) -> None:
@@ -178,6 +184,25 @@ class SimulatorContract:
         simulator.add(pl.concat(parts, rechunk=False)[:301])
         simulator.add(pl.concat(parts, rechunk=True)[301:])
         assert simulator.finish()["rejected_high"].to_list() == [75]
+
+    def test_what_meets_no_limit(self) -> None:
+        """Requests that nginx could not read, or without an address, a time or how long they took, are left out."""
+        simulator = self.kind([RPS5], whole_seconds=False)  # type: ignore[list-item]
+        out = [(1, NOON, 2, 0.0), (NO_ADDRESS, NOON, 0, 0.0), (1, None, 0, 0.0), (1, NOON, 0, None)]
+        assert simulator.add(rows([*out, (1, NOON, 0, 0.0), (1, NOON, 1, 0.0)] * 20)) == 40
+        assert simulator.finish().rows() == [(0, 1, 14, 14)]
+        untimed = self.kind([RPS5], whole_seconds=True)  # type: ignore[list-item]
+        assert untimed.add(rows(out).drop("request_time")) == 1
+
+    @pytest.mark.parametrize("took", [0.0, 0.0009, 1.9999, 59.9999, 60.0, 61.5, 1e15, -3.0])
+    def test_a_request_is_limited_when_it_begins(self, took: float) -> None:
+        """What a request took is taken from its time, to the millisecond and 60 seconds at most."""
+        begun = NOON - min(max(int(took * 1000), 0), 60_000)
+        simulator = self.kind([RPS5], whole_seconds=False)  # type: ignore[list-item]
+        simulator.add(rows([(1, NOON, 0, took)] * 26 + [(1, begun + 199, 0, 0.0)] * 2))
+        at_once = simulator.finish()["rejected_high"].to_list()
+        simulator.add(rows([(1, NOON, 0, took)] * 26 + [(1, begun + 200, 0, 0.0)] * 2))
+        assert (at_once, simulator.finish()["rejected_high"].to_list()) == ([2], [1])
 
 
 class TestPortable(SimulatorContract):
@@ -196,22 +221,29 @@ class TestNative(SimulatorContract):
         native_or_skip(limit_req._NATIVE)
 
     def test_other_frames_are_refused(self) -> None:
-        """A frame that holds no addresses and times is refused instead of read as if it did."""
-        simulator = limit_req._NATIVE.Simulator(((5000, 25),), False, (1, 2))  # noqa: FBT003
-        for columns in ({"address": [1], "time": [1]}, {"address": [1]}, {"a": ["x"], "b": ["y"]}):
+        """A frame that holds no times and numbers is refused instead of read as if it did."""
+        simulator = limit_req._NATIVE.Simulator(((5000, 25),), False, 1)  # noqa: FBT003
+        for columns in ({"number": [1], "time": [1]}, {"number": [1]}, {"a": ["x"], "b": ["y"]}):
             with pytest.raises(ValueError, match="expected"):
                 simulator.add(pl.DataFrame(columns).__arrow_c_stream__())
+
+    def test_addresses_of_one_slot_are_told_apart(self) -> None:
+        """Two addresses whose hashes lead to the same slot, with the same mark, have a limit each."""
+        simulator = limit_req._NATIVE.Simulator(((1000, 2),), True, 1)  # noqa: FBT003 - numbers are their own hashes
+        requests = frame([(number, NOON) for number in (5, 5 + (1 << 11)) * 3]).drop("request_time")
+        assert simulator.add(requests.__arrow_c_stream__()) == 6
+        assert simulator.finish() == b""
 
     @pytest.mark.parametrize("limit", [(0, 5), (-1, 5), (1, -1), (1, 1_000_001)])
     def test_limits_that_cannot_be_kept(self, limit: tuple[int, int]) -> None:
         """A limit whose numbers would not fit is refused."""
         with pytest.raises(ValueError, match="expected a rate"):
-            limit_req._NATIVE.Simulator((limit,), True, (1, 2))  # noqa: FBT003
+            limit_req._NATIVE.Simulator((limit,), True, 1)  # noqa: FBT003
 
     def test_a_limit_that_never_forgets(self) -> None:
         """A limit that remembers for weeks is refused: its times would not fit."""
         with pytest.raises(ValueError, match="expected a limit that forgets"):
-            limit_req._NATIVE.Simulator(((1, 1000),), True, (1, 2))  # noqa: FBT003
+            limit_req._NATIVE.Simulator(((1, 1000),), True, 1)  # noqa: FBT003
 
 
 @st.composite
@@ -223,7 +255,7 @@ def streams(draw: st.DrawFn) -> list[Requests]:
     for _ in range(draw(st.integers(0, 40))):
         now += draw(steps) * SECOND // 1000
         late = draw(st.sampled_from([0, 0, 0, 1, 3, 5])) * SECOND // unit
-        address = draw(st.sampled_from([1, 2, 3, 1 << 127, (1 << 64) + 1]))
+        address = draw(st.sampled_from([1, 2, 3, 1 << 31, NO_ADDRESS - 1]))
         requests += [(address, (now - late) * unit)] * draw(st.sampled_from([1, 1, 2, 3, 6, 7, 30, 120]))
     cuts = sorted(draw(st.lists(st.integers(0, len(requests)), max_size=3)))
     edges = [0, *cuts, len(requests)]
@@ -256,7 +288,7 @@ def hostile(draw: st.DrawFn) -> tuple[list[Raw], Requests]:
     unit = draw(st.sampled_from([1, 1, 333, 1000, 1000]))
     requests, now = [], NOON
     for step, address, count in draw(
-        st.lists(st.tuples(steps, st.sampled_from([1, 1, 1 << 100]), st.sampled_from([1, 1, 1, 2, 3, 7, 26, 1500])))
+        st.lists(st.tuples(steps, st.sampled_from([1, 1, 1 << 30]), st.sampled_from([1, 1, 1, 2, 3, 7, 26, 1500])))
     ):
         now += step
         requests += [(address, now // unit * unit)] * count
@@ -296,7 +328,7 @@ def test_both_agree_on_many_addresses() -> None:
     for batch in range(12):
         start = NOON + batch * 400_000
         batches.append([
-            ((n * 7919 + batch * 31) % 6007 << (n % 3) * 40, start + n // 97 * 50 // (1 + n % 5))
+            ((n * 7919 + batch * 31) % 6007 << n % 3 * 9, start + n // 97 * 50 // (1 + n % 5))
             for n in range(6000)
             for _ in range(1 + 11 * (n % 53 == 0))
         ])  # fmt: skip
@@ -330,11 +362,11 @@ def test_environment_chooses_the_simulator(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LOGSCAN_SCANNER", "portable")
     chosen = limit_req.new_simulator(limit_grid(), whole_seconds=True)
     assert isinstance(chosen, PortableSimulator)
-    chosen.add(frame(STEADY))
+    chosen.add(frame(STEADY).drop("request_time"))
     kept = chosen.finish().sort("limit")
     monkeypatch.delenv("LOGSCAN_SCANNER")
     any_kind = limit_req.new_simulator(limit_grid(), whole_seconds=True)
-    any_kind.add(frame(STEADY))
+    any_kind.add(frame(STEADY).drop("request_time"))
     assert_frame_equal(any_kind.finish().sort("limit"), kept)
     monkeypatch.setattr(limit_req, "_NATIVE", None)
     assert isinstance(limit_req.new_simulator(limit_grid(), whole_seconds=True), PortableSimulator)
