@@ -90,7 +90,7 @@ class Split(NamedTuple):
     workers: int
 
 
-splits = st.builds(Split, st.integers(300, 4000), st.booleans(), st.integers(1, 3))
+splits = st.builds(Split, st.integers(200, 2000), st.booleans(), st.integers(1, 3))
 
 
 @pytest.fixture
@@ -127,10 +127,20 @@ def test_mixed_lines_are_read_alike_however_they_are_split(
     name: str, read: Callable[..., tuple[Ran, bytes]], data: st.DataObject
 ) -> None:
     """Formats, error records over several lines and garbage on one stream: pieces and threads change nothing."""
-    records = data.draw(st.lists(st.sampled_from(SOURCES[name]), min_size=1, max_size=60))
+    records = data.draw(st.lists(st.sampled_from(SOURCES[name]), min_size=10, max_size=60))
     content = text_of([line for record in records for line in record])
     end = data.draw(st.sampled_from([None, -1]))
-    same(read(content[:end], data.draw(splits), longest=600), read(content[:end], longest=600))
+    same(read(content[:end], data.draw(splits), longest=2000), read(content[:end], longest=2000))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_mixed_lines_are_read_alike_at_every_border(name: str, read: Callable[..., tuple[Ran, bytes]]) -> None:
+    """The same with a border at every line, and at others, plain and packed."""
+    content = text_of([line for record in SOURCES[name] * 2 for line in record])
+    expected = read(content)
+    for size in (1, *range(200, len(content), 400)):
+        same(read(content, Split(size, packed=False, workers=2)), expected)
+        same(read(content, Split(size, packed=True, workers=1), longest=2000), expected)
 
 
 @pytest.mark.parametrize("runtime", ["cri", "docker"])
@@ -326,13 +336,14 @@ def test_pods_in_one_log_are_apart(tmp_path: Path) -> None:
 
 def test_formats_of_one_pod_are_apart(tmp_path: Path) -> None:
     """A proxy's and an admin listener's lines on one stream are two logs for a limit, and one pod for skew."""
-    proxy = [KONG.replace("07:08:09", f"07:08:{number % 60:02}") for number in range(240)]
-    admin = [sample("main").replace("07:08:09", f"07:08:{number % 60:02}") for number in range(240)]
+    lines = [f"203.0.113.7 {line.partition(' ')[2]}" for line in (KONG, sample("main"))]
+    proxy, admin = ([line.replace("07:08:09", f"07:08:{at % 60:02}") for at in range(240)] for line in lines)
     at = Where()
     mixed = [fluent_bit(line, at) for pair in zip(proxy, admin, strict=True) for line in pair]
     found = reports(tmp_path, {"mixed": text_of(mixed)})
     alone = reports(tmp_path, {"proxy": text_of(proxy), "admin": text_of(admin)})
     assert found["rate_limit"]["simulations"] == alone["rate_limit"]["simulations"]
+    assert {tuple(source["formats"].values()) for source in found["input"]["sources"]} == {(240, 240)}
     assert [group["pods"] for group in found["skew"]["groups"]] == [1]
 
 

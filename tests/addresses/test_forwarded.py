@@ -1,0 +1,230 @@
+"""Forwarded chains: the walk along them, held against nginx's own way of reading, and the client that it ends at."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nginx_chains import Walked, address_port, walk
+
+from analyzer.addresses import forwarded
+from analyzer.addresses.forwarded import (
+    CHARACTERS,
+    ENTRIES,
+    Trusted,
+    address_texts,
+    effective_client,
+    parse_entries,
+    take_apart,
+)
+from analyzer.addresses.ranges import format_addresses, network_ranges, to_number, to_text
+
+SHAPES = [
+    "1.2.3.4", "1..2.03", "...", "0000000000000000000000001.2.3.4", "255.255.255.255", "255.255.255.254", "256.1.1.1",
+    "1.2.3", "1.2.3.4.5", "1.2.3.4:80", "1.2.3.4:0", "1.2.3.4:00080", "1.2.3.4:65535", "1.2.3.4:65536", "1.2.3.4:",
+    "1.2.3.4:99999999999999999999", "1.2.3.4:80:80", "[1.2.3.4]:80", "[1.2.3.4]", "...:80", "::", ":", ":::", "::1",
+    "[::1]", "[::1]:80", "[::1]:0", "[::1]80", "[::1", "[]:80", "[[::1]]:80", "[::1]]:80", "::1:80", "1::", "1::2:",
+    "1:2:", ":1::2", ":1:2", ":1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:", "1:2:3:4:5:6:7:8:",
+    "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "::1:2:3:4:5:6:7:8", "1:2:3:4:5:6::8", "1::3::5", "12345::", "::12345",
+    "::ffff:1.2.3.4", "::FFFF:1.2.3.4", "::ffff:255.255.255.255", "::1.2.3.4", ":1.2.3.4", "1:2:3:4:5:6:1.2.3.4",
+    "1:2:3:4:5:6:7:1.2.3.4", "::ffff:00001.2.3.4", "::ffff:0001.2.3.4", "::ffff:.2.3.4", "::ffff:1..3.4",
+    "::ffff:a.2.3.4", "::1.2.3.4:80", "[::ffff:1.2.3.4]:80", "1.2.3.4::", "fe80::1%eth0", "unknown", "_hidden", "-", "",
+    "\u0661.2.3.4", "1.2.3.4\n", "1.2.3.4\t", "\\x221.2.3.4", "for=1.2.3.4", "2001:DB8::aB", "::g", "localhost",
+]  # fmt: skip
+ENTRY = st.one_of(
+    st.sampled_from(SHAPES),
+    st.sampled_from(["10.0.0.1", "10.9.8.7", "198.51.100.7", "2001:db8::1", "fd00::5", "::ffff:10.0.0.2"]),
+    st.ip_addresses().map(str),
+    st.text("0123456789abcdefABCDEF:.[]%", max_size=24),
+)
+CHAIN = st.lists(st.tuples(ENTRY, st.sampled_from([", ", ",", " ", ",,", " , "])), max_size=6).map(
+    lambda parts: "".join(entry + separator for entry, separator in parts).strip(" ")
+)
+TRUST = [["10.0.0.0/8", "fd00::/8"], ["0.0.0.0/0"], ["::/0"], ["0.0.0.0/0", "::/0"], [], ["10.0.0.1/32", "unix:"]]
+PEERS = [to_number("10.0.0.1"), to_number("203.0.113.9"), to_number("fd00::1"), None]
+
+
+def numbers(*values: int | None) -> pl.Series:
+    """Make a column of addresses."""
+    return pl.Series(values, dtype=pl.UInt128)
+
+
+def found(peers: list[int | None], chains: list[str | None], trust: list[str], *, recursive: bool) -> pl.DataFrame:
+    """Walk a column of chains."""
+    return forwarded.walk(
+        numbers(*peers), pl.Series(chains, dtype=pl.String), Trusted.of_networks(trust), recursive=recursive
+    )
+
+
+def expected(peer: int | None, chain: str, trust: list[str], *, recursive: bool) -> Walked:
+    """Walk one chain, trusting CIDRs one by one."""
+
+    def trusts(address: int | None) -> bool:
+        if address is None:
+            return "unix:" in trust
+        ranges = [pair for cidr in trust if cidr != "unix:" for pair in network_ranges(cidr)]
+        return any(first <= address <= last for first, last in ranges)
+
+    return walk(peer, chain, trusts, recursive=recursive)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.none(), ENTRY)))
+def test_an_entry_is_read_as_nginx_reads_it(texts: list[str | None]) -> None:
+    """What nginx takes for an address, and no more, is one; its port is dropped."""
+    read = parse_entries(pl.Series("name", texts, dtype=pl.String))
+    assert read.to_list() == [None if text is None else address_port(text) for text in texts]
+    assert (read.name, read.dtype) == ("name", pl.UInt128)
+
+
+def test_every_shape_of_an_entry() -> None:
+    """Each shape gives what the oracle gives, all in one column."""
+    assert dict(zip(SHAPES, parse_entries(pl.Series(SHAPES)), strict=True)) == {
+        shape: address_port(shape) for shape in SHAPES
+    }
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(PEERS), CHAIN), max_size=5),
+    st.sampled_from(TRUST),
+    st.booleans(),
+)
+def test_the_walk_agrees_with_nginx(rows: list[tuple[int | None, str]], trust: list[str], recursive: bool) -> None:  # noqa: FBT001
+    """Client, place and reason are those of the walk in C, whatever the chain."""
+    peers, chains = [row[0] for row in rows], [row[1] for row in rows]
+    got = found(peers, list(chains), trust, recursive=recursive).select("client", "position", "stopped_by")
+    assert [Walked(*row) for row in got.iter_rows()] == [
+        expected(peer, chain, trust, recursive=recursive) for peer, chain in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chain", "trust", "recursive", "client", "stopped_by"),
+    [
+        ("1.1.1.1, 198.51.100.7, 10.0.0.5", ["0.0.0.0/0"], True, "1.1.1.1", "end"),
+        ("1.1.1.1, 198.51.100.7, 10.0.0.5", ["127.0.0.0/8", "10.0.0.0/8"], True, "198.51.100.7", "untrusted"),
+        ("1.1.1.1, 198.51.100.7, 10.0.0.5", ["0.0.0.0/0"], False, "10.0.0.5", "last-only"),
+        ("1.1.1.1", ["::/0"], True, "10.0.0.1", "peer"),
+        ("1.1.1.1, unknown, 10.0.0.5", ["10.0.0.0/8"], True, "10.0.0.5", "unreadable"),
+        ("garbage", ["10.0.0.0/8"], True, "10.0.0.1", "unreadable"),
+        ("198.51.100.7:4444,10.0.0.5", ["10.0.0.0/8"], True, "198.51.100.7", "untrusted"),
+        ("[2001:db8::7]:443, ::ffff:10.0.0.5", ["10.0.0.0/8"], True, "2001:db8::7", "untrusted"),
+        (", 198.51.100.7", ["10.0.0.0/8"], True, "198.51.100.7", "untrusted"),
+        (",198.51.100.7", ["10.0.0.0/8"], True, "10.0.0.1", "unreadable"),
+        ("198.51.100.7, ", ["10.0.0.0/8"], True, "10.0.0.1", "unreadable"),
+        (None, ["10.0.0.0/8"], True, "10.0.0.1", "no-chain"),
+    ],
+)
+def test_known_walks(chain: str | None, trust: list[str], recursive: bool, client: str, stopped_by: str) -> None:  # noqa: FBT001
+    """Cases seen with a real server, among them an empty last header, which leaves a blank at the end."""
+    row = found([to_number("10.0.0.1")], [chain], trust, recursive=recursive).row(0, named=True)
+    assert (to_text(row["client"]), row["stopped_by"]) == (client, stopped_by)
+
+
+def test_the_ends_of_a_chain() -> None:
+    """Length, leftmost and rightmost are of the chain, wherever the walk ends; of no chain there are none."""
+    got = found([None] * 4, ["1.1.1.1, x,10.0.0.5:80", "x, ::1", "-", ""], [], recursive=True)
+    assert got["length"].to_list() == [3, 2, 0, 0]
+    assert format_addresses(got["leftmost"]).to_list() == ["1.1.1.1", None, None, None]
+    assert format_addresses(got["rightmost"]).to_list() == ["10.0.0.5", "::1", None, None]
+    assert got["client"].to_list() == [None] * 4
+
+
+def test_no_rows() -> None:
+    """Nothing comes of nothing."""
+    assert found([], [], ["10.0.0.0/8"], recursive=True).height == 0
+    assert parse_entries(pl.Series([], dtype=pl.String)).len() == 0
+
+
+@pytest.mark.parametrize("entries", [ENTRIES - 1, ENTRIES, ENTRIES + 1, 4000])
+def test_a_long_chain_is_looked_at_so_far(entries: int) -> None:
+    """All of them trusted, the leftmost is the client; with more than are looked at nobody is, and it is said."""
+    chain = ",".join(["9.9.9.9"] + ["10.0.0.5"] * (entries - 1))
+    row = found([to_number("10.0.0.1")], [chain], ["0.0.0.0/0"], recursive=True).row(0, named=True)
+    fits = entries <= ENTRIES
+    assert (row["client"], row["stopped_by"]) == ((to_number("9.9.9.9"), "end") if fits else (None, "too-long"))
+    assert (row["length"], to_text(row["leftmost"])) == (min(entries, ENTRIES), "9.9.9.9")
+    narrow = found([to_number("10.0.0.1")], ["1.1.1.1, " + chain + ", 8.8.8.8"], ["10.0.0.0/8"], recursive=True)
+    assert format_addresses(narrow["client"]).to_list() == ["8.8.8.8"]
+
+
+def test_hostile_chains() -> None:
+    """Long entries, blanks by the thousand and bytes of every kind are read up to the limits and no further."""
+    peer, visitor = to_number("10.0.0.1"), to_number("8.8.8.8")
+    chains = [
+        "x" * 100_000,
+        "x" * 100_000 + ", 8.8.8.8",
+        "8.8.8.8" + "," * 100_000,
+        "1.1.1.1" + " " * CHARACTERS + "8.8.8.8",
+        "\U0001f600" * 10_000 + ",8.8.8.8",
+        "1.1.1.1, " * 20_000 + "\x008.8.8.8",
+        "[" * 5000 + "8.8.8.8" + "]" * 5000,
+        ":" * 5000,
+        "." * 5000 + ":80",
+    ]
+    got = found([peer] * len(chains), list(chains), ["10.0.0.0/8"], recursive=True)
+    assert got["client"].to_list() == [peer, visitor, visitor, visitor, visitor, peer, peer, peer, peer]
+    assert take_apart(pl.Series(chains)).entries.group_by("row").len()["len"].max() <= ENTRIES
+
+
+def test_what_the_limit_cuts_off_is_not_read() -> None:
+    """An entry of which the limit leaves but the end is passed over: its end may be an address."""
+    entries = ", ".join(["10.0.0.5"] * 5)
+    chain = "1" * CHARACTERS + ".8.8.8, " + entries
+    row = found([to_number("10.0.0.1")], [chain], ["10.0.0.0/8"], recursive=True).row(0, named=True)
+    assert (row["client"], row["stopped_by"], row["length"]) == (None, "too-long", 5)
+
+
+def test_a_bad_cidr_is_named() -> None:
+    """What is no CIDR raises an error that says what was expected."""
+    with pytest.raises(ValueError, match="expected a CIDR"):
+        Trusted.of_networks(["10.0.0.0/33"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.none(), st.ip_addresses().map(lambda each: to_number(str(each))))))
+def test_addresses_as_text(values: list[int | None]) -> None:
+    """A column of addresses is written as one by one."""
+    assert address_texts(numbers(*values)).to_list() == format_addresses(numbers(*values)).to_list()
+
+
+CLIENTS = {
+    "direct": (("8.8.8.8", None, None, None), ("8.8.8.8", "remote_addr")),
+    "a header that the server does not read": (("8.8.8.8", None, None, "1.1.1.1"), ("8.8.8.8", "remote_addr")),
+    "lost at a node": (("10.0.0.1", None, None, "8.8.8.8"), ("8.8.8.8", "x_forwarded_for")),
+    "lost, its chain longer": (("10.0.0.1", None, None, "1.1.1.1, 8.8.8.8"), ("8.8.8.8", "x_forwarded_for")),
+    "lost, nothing known": (("10.0.0.1", None, None, "-"), ("10.0.0.1", "remote_addr")),
+    "lost, nothing readable": (("10.0.0.1", None, None, "unknown"), ("10.0.0.1", "remote_addr")),
+    "PROXY not used": (("10.0.0.1", "10.0.0.1", "8.8.8.8", None), ("8.8.8.8", "proxy_protocol_addr")),
+    "PROXY used": (("8.8.8.8", "10.0.0.1", "8.8.8.8", None), ("8.8.8.8", "remote_addr")),
+    "PROXY, and a header believed": (("1.1.1.1", "10.0.0.1", "8.8.8.8", "1.1.1.1"), ("8.8.8.8", "proxy_protocol_addr")),
+    "PROXY of a proxy": (("10.0.0.1", "10.0.0.1", "10.0.0.2", "8.8.8.8"), ("8.8.8.8", "x_forwarded_for")),
+    "PROXY header of a visitor": (("7.7.7.7", "8.8.8.8", "7.7.7.7", None), ("8.8.8.8", "realip_remote_addr")),
+    "header used": (("8.8.8.8", "10.0.0.1", None, "8.8.8.8"), ("8.8.8.8", "remote_addr")),
+    "header of a visitor believed": (("1.1.1.1", "8.8.8.8", None, "1.1.1.1"), ("8.8.8.8", "realip_remote_addr")),
+    "leftmost believed": (("1.1.1.1", "10.0.0.1", None, "1.1.1.1, 8.8.8.8"), ("8.8.8.8", "x_forwarded_for")),
+    "leftmost believed, peer not logged": (("1.1.1.1", None, None, "1.1.1.1, 8.8.8.8"), ("8.8.8.8", "x_forwarded_for")),
+    "another header used": (("8.8.8.8", "10.0.0.1", None, "-"), ("8.8.8.8", "remote_addr")),
+    "the chain stops at a proxy": (("10.0.0.1", "10.0.0.1", None, "x, 10.0.0.9"), ("10.0.0.9", "x_forwarded_for")),
+    "too long": (("10.0.0.1", "10.0.0.1", None, ",".join(["10.0.0.9"] * 99)), ("10.0.0.1", "remote_addr")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_effective_client(name: str) -> None:
+    """The client is the first behind the connection whose word nobody needs, and where it stands is said."""
+    (address, peer, proxied, chain), (client, origin) = CLIENTS[name]
+    row = {"address": address, "peer": peer, "proxied": proxied}
+    rows = pl.DataFrame({key: numbers(value and to_number(value)) for key, value in row.items()})
+    rows = rows.with_columns(chain=pl.lit(chain, pl.String))
+    got = effective_client(rows, Trusted.of_networks(["10.0.0.0/8"])).row(0)
+    assert (to_text(got[0]), got[1]) == (client, origin)
+
+
+def test_the_effective_client_of_what_is_not_logged() -> None:
+    """With the remote address alone the client is that; where there is none, there is none."""
+    rows = pl.DataFrame({"address": numbers(to_number("8.8.8.8"), None)})
+    got = effective_client(rows, Trusted.of_networks(["0.0.0.0/0"]))
+    assert got.rows() == [(to_number("8.8.8.8"), "remote_addr"), (None, "remote_addr")]

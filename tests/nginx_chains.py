@@ -1,0 +1,134 @@
+"""The oracle of the walk along X-Forwarded-For: what nginx's C does, character by character."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+MAPPED = 0xFFFF << 32
+DIGITS = "0123456789"
+Trusts = Callable[[int | None], bool]
+
+
+class Walked(NamedTuple):
+    """Where the walk ended: at whom (None for a unix socket), how many entries from the right, and why."""
+
+    client: int | None
+    position: int
+    stopped_by: str
+
+
+def ipv4(text: str) -> int | None:
+    """Read as ``ngx_inet_addr`` does: leading zeros and missing octets count, 255.255.255.255 is its error value."""
+    number, octet, dots = 0, 0, 0
+    for character in text:
+        if character in DIGITS:
+            octet = octet * 10 + int(character)
+            if octet > 255:
+                return None
+        elif character == ".":
+            number, octet, dots = (number << 8) + octet, 0, dots + 1
+        else:
+            return None
+    number = (number << 8) + octet
+    return number if dots == 3 and number != 0xFFFF_FFFF else None
+
+
+def ipv6(text: str) -> int | None:  # noqa: C901, PLR0911, PLR0912 - as the original is
+    """Read as ``ngx_inet6_addr`` does, with its counters."""
+    if not text:
+        return None
+    words: list[int] = []
+    zero: int | None = None
+    digit: int | None = None
+    nibbles, word, left = 0, 0, 8
+    at = 1 if text[0] == ":" else 0
+    while at < len(text):
+        character = text[at]
+        at += 1
+        if character == ":":
+            if nibbles:
+                digit = at
+                words.append(word)
+                left -= 1
+                if left:
+                    nibbles, word = 0, 0
+                    continue
+            elif zero is None:
+                digit, zero = at, len(words)
+                continue
+            return None
+        if character == "." and nibbles:
+            if left < 2 or digit is None:
+                return None
+            dotted = ipv4(text[digit:])
+            if dotted is None:
+                return None
+            words.append(dotted >> 16)
+            word = dotted & 0xFFFF
+            left -= 1
+            break
+        nibbles += 1
+        if nibbles > 4 or character not in DIGITS + "abcdefABCDEF":
+            return None
+        word = word * 16 + int(character, 16)
+    if nibbles == 0 and zero is None:
+        return None
+    words.append(word)
+    left -= 1
+    if (left > 0) is (zero is None):
+        return None
+    if zero is not None:
+        words[zero:zero] = [0] * left
+    return sum(each << 16 * (7 - place) for place, each in enumerate(words))
+
+
+def address(text: str) -> int | None:
+    """Read as ``ngx_parse_addr`` does."""
+    dotted = ipv4(text)
+    return ipv6(text) if dotted is None else dotted | MAPPED
+
+
+def address_port(text: str) -> int | None:
+    """Read as ``ngx_parse_addr_port`` does: an address, or one and a port from 1 to 65535."""
+    found = address(text)
+    if found is not None:
+        return found
+    if text.startswith("["):
+        end = text.find("]")
+        if end < 0 or text[end + 1 : end + 2] != ":":
+            return None
+        inner, port = text[1:end], text[end + 2 :]
+    else:
+        inner, colon, port = text.partition(":")
+        if not colon:
+            return None
+    if not port or any(character not in DIGITS for character in port) or not 1 <= int(port) <= 65535:
+        return None
+    return address(inner)
+
+
+def walk(peer: int | None, chain: str, trusts: Trusts, *, recursive: bool) -> Walked:
+    """Walk as ``ngx_http_get_forwarded_addr_internal`` does; the reason is ours."""
+    if chain in ("", "-"):
+        return Walked(peer, 0, "no-chain")
+    client, position, length = peer, 0, len(chain)
+    while True:
+        if not trusts(client):
+            return Walked(client, position, "untrusted" if position else "peer")
+        at = length - 1
+        while at > 0 and chain[at] in " ,":
+            at, length = at - 1, length - 1
+        while at > 0:
+            if chain[at] in " ,":
+                at += 1
+                break
+            at -= 1
+        found = address_port(chain[at:length])
+        if found is None:
+            return Walked(client, position, "unreadable")
+        client, position, length = found, position + 1, at - 1
+        if not recursive:
+            return Walked(client, position, "last-only")
+        if at <= 0:
+            return Walked(client, position, "end" if trusts(client) else "untrusted")
