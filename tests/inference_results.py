@@ -85,7 +85,7 @@ def judge(case: Case) -> Score:
     texts = format_addresses(inferred["address"])
     score = Score()
     columns = inferred.select("class", "visitor", "requests", "health_probes", "unparsed_requests").iter_rows()
-    kept = considered = 0
+    kept = truly = considered = 0
     for address, (class_, visitor, requests, probes, unparsed) in zip(texts, columns, strict=True):
         role = log.truth[address]
         proxy, said = role in PROXIES, class_ in {"node", "lb"}
@@ -102,8 +102,10 @@ def judge(case: Case) -> Score:
         visits = requests - probes - unparsed
         considered += visits
         kept += visits * visitor
+        # By the contract a company behind a private address counts as lost.
+        truly += visits * (not proxy and not (class_ == "private" and role == "company"))
     if considered:
-        score.off.append(abs(100 * kept / considered - 100 * log.own / log.considered))
+        score.off.append(100 * abs(kept - truly) / considered)
     return score
 
 

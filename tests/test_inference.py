@@ -106,6 +106,22 @@ def test_what_is_declared_or_published_is_not_inferred() -> None:
     assert {row["kind"] for row in edges.values() if row["class"] == "lb"} == {"cdn"}
 
 
+def test_where_the_nodes_are_known_the_rest_are_load_balancers() -> None:
+    """With a cluster file, an address that stands for others and is no node's is a load balancer's."""
+    log = simulate("cluster-routed", 3_000, FIRST_HELD_OUT)
+    table = labelled_table(log.text, with_forwarded=log.with_forwarded, classifier=Classifier())
+    assert set(infer(table)["class"]) == {"node"}
+    assert set(infer(table, nodes_known=True)["class"]) == {"lb"}
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    """Tables of parts come together in any order: each address is judged alike."""
+    log = simulate("lb-and-vpn", 3_000, FIRST_HELD_OUT)
+    table = labelled_table(log.text, with_forwarded=log.with_forwarded, classifier=Classifier())
+    turned = infer(table.reverse()).reverse()
+    assert turned.drop("confidence").equals(infer(table).drop("confidence"))
+
+
 def test_without_further_columns_the_rest_still_speaks() -> None:
     """A table without signs and crawlers is judged by its fan-in."""
     log = simulate("cluster-overlay", 3_000, FIRST_HELD_OUT)
@@ -164,3 +180,4 @@ def test_the_simulator_repeats_itself() -> None:
     assert first == again
     assert first.text != simulate("to-local", 300, 8).text
     assert {line.split()[0].decode() for line in first.text.splitlines()} == set(first.truth)
+    assert 0 < first.own < first.considered <= 300

@@ -123,7 +123,7 @@ _BALANCERS_MOST = 8
 """Private addresses that a load balancer has at the most: R3 of the diagnosis."""
 
 
-def infer(labelled: pl.DataFrame) -> pl.DataFrame:
+def infer(labelled: pl.DataFrame, *, nodes_known: bool = False) -> pl.DataFrame:
     """Re-label the addresses that stand for others.
 
     Only what no rule decides is inferred: addresses that a special-purpose registry has, or no range at all.
@@ -133,6 +133,8 @@ def infer(labelled: pl.DataFrame) -> pl.DataFrame:
     labelled
         The address table with the columns that `Classifier.label` appends. Without the columns of
         `analyzer.readings.proxy_evidence.OPTIONAL` fewer terms speak.
+    nodes_known
+        A cluster file named all nodes: whatever else stands for others is no node.
 
     Returns
     -------
@@ -155,7 +157,7 @@ def infer(labelled: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("confidence") <= NOT_A_PROXY)
         & ((pl.col("fan_in") <= -0.3) | (pl.col("pool") <= -1))  # shown, not just unknown
     )
-    suspects = _described(_with_roles(weighed.filter(pl.col("confidence") >= SUSPECTED)))
+    suspects = _described(_with_roles(weighed.filter(pl.col("confidence") >= SUSPECTED), nodes_known=nodes_known))
     found = suspects.filter(pl.col("confidence") >= CONFIDENT)
     labels = found.select(
         pl.col("inferred_class").cast(Class).alias("class"),
@@ -228,7 +230,7 @@ def _confidence() -> pl.Expr:
     return 1 / (1 + (-pl.col("score")).exp())
 
 
-def _with_roles(frame: pl.DataFrame) -> pl.DataFrame:
+def _with_roles(frame: pl.DataFrame, *, nodes_known: bool) -> pl.DataFrame:
     """Say what kind of proxy each is: a guess where only a cluster file could tell nodes from load balancers."""
     private = ~pl.col("public")
     sure = pl.col("confidence") >= CONFIDENT
@@ -241,15 +243,15 @@ def _with_roles(frame: pl.DataFrame) -> pl.DataFrame:
     subnets = pl.col("subnet").filter(private & sure).n_unique()
     masquerades = (private & sure & (gateway | pods | node_probe)).any()
     few = (peers == 1) | ((peers <= _BALANCERS_MOST) & (subnets > 1))
-    balancer = lb_probe | ((private & sure & lb_probe).any() & private) | (few & ~masquerades)
+    balancer = lb_probe | (private & sure & lb_probe).any() | (few & ~masquerades) | nodes_known
     lone_public = pl.col("public") & ~pl.col("grouped")
     role = (
         pl.when(pl.col("kind") == "loopback").then(pl.lit("sidecar"))
-        .when(private & node_probe).then(pl.lit("node"))
-        .when(gateway & ~lb_probe).then(pl.lit("gateway"))
+        .when(private & node_probe & (not nodes_known)).then(pl.lit("node"))
+        .when(gateway & ~lb_probe & (not nodes_known)).then(pl.lit("gateway"))
         .when(private & balancer).then(pl.lit("load-balancer"))
         .when(private).then(pl.lit("node"))
-        .when(lone_public & (lone_public.sum() > 1)).then(pl.lit("node"))
+        .when(lone_public & (lone_public.sum() > 1) & (not nodes_known)).then(pl.lit("node"))
         .when(lone_public).then(pl.lit("load-balancer"))
         .otherwise(pl.lit("edge"))
     )  # fmt: skip
