@@ -284,14 +284,14 @@ def effective_client(rows: pl.DataFrame, trusted: Trusted) -> pl.DataFrame:
     logged: dict[str, pl.DataType] = {"peer": _NUMBER, "proxied": _NUMBER, "chain": pl.String()}
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in logged.items() if name not in rows.columns]
     frame = rows.with_columns(absent).select("address", *logged).with_columns(first=pl.coalesce("peer", "address"))
-    heard = trusted(frame["first"])
+    # Without the peer's address: who can send a PROXY header that the server reads is trusted.
+    heard = trusted(frame["first"]) | (frame["peer"].is_null() & frame["proxied"].is_not_null())
     proxied = pl.select(heard & frame["proxied"].is_not_null()).to_series()
     hop = frame.select(pl.when(proxied).then("proxied").otherwise("first")).to_series()
     taken = frame["peer"].is_null() & frame["proxied"].is_null() & _in_chain(frame["address"], frame["chain"])
     walked = _walk(hop, trusted(hop) | taken, frame["chain"], trusted)
-    rewritten = pl.col("peer").is_not_null() & (pl.col("peer") != pl.col("address"))
-    # The peer is trusted and hands on no one: the server knows its client from another header.
-    silent = rewritten & pl.col("heard") & ~pl.col("proxied") & (pl.col("position") == 0)
+    # The peer is trusted and names no one: the server may know its client from another header.
+    silent = pl.col("heard") & ~pl.col("proxied") & (pl.col("position") == 0)
     frame = pl.concat([frame.select("address", "peer"), walked], how="horizontal")
     frame = frame.with_columns(heard=heard, proxied=proxied)
     client = pl.when(silent).then("address").otherwise(pl.coalesce("client", "address"))

@@ -74,10 +74,14 @@ class Shape(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """How many lines a layout reads: with an address, or none, where an address belongs; and in all."""
+    """How many lines a layout reads: with an address, or none, where an address belongs; in all; and with an address.
+
+    The last keeps an address from being taken for a part of an envelope.
+    """
 
     sound: int
     lines: int
+    addresses: int
 
 
 class _Found(NamedTuple):
@@ -204,7 +208,7 @@ class _Detection:
 
 def _best(layouts: Sequence[Layout], text: bytes, lines: int) -> tuple[_Read, Layout | None]:
     """The layout that reads most; of several the one that says most of a line."""
-    best: tuple[_Read, Layout | None] = (_Read(0, 0), None)
+    best: tuple[_Read, Layout | None] = (_Read(0, 0, 0), None)
     for layout in layouts:
         read = _lines_read(layout, text)
         if read > best[0]:
@@ -256,8 +260,9 @@ def _lines_read(layout: Layout, text: bytes) -> _Read:
     scanner = new_scanner(layout, outputs)
     scanner.scan(text, 0, len(text), 0)
     if scanner.misfits() == text.count(b"\n") + (not text.endswith(b"\n")):
-        return _Read(0, 0)
+        return _Read(0, 0, 0)
     rows = scanner.take().rows
     if address is None or rows.is_empty():
-        return _Read(rows.height, rows.height)
-    return _Read(rows.filter(pl.col("address").is_not_null() | (pl.col("none") > 0)).height, rows.height)
+        return _Read(rows.height, rows.height, 0)
+    addresses = rows.height - rows["address"].null_count()
+    return _Read(rows.filter(pl.col("address").is_not_null() | (pl.col("none") > 0)).height, rows.height, addresses)

@@ -210,7 +210,7 @@ def _forged(rows: pl.DataFrame, visitors: int, total: int) -> tuple[pl.DataFrame
     between = ((position > 1) & _no_proxy("hop1")) | ((position > 2) & _no_proxy("hop2"))
     unsent = taken.filter(~sent)
     believed = unsent["requests"].sum()
-    ignored = rows.filter((position == 0) & ~sent & pl.col("found") & (pl.col("length") > 0))["requests"].sum()
+    ignored = rows.filter((position == 0) & ~sent & pl.col("found"))["requests"].sum()
     forged = taken.filter(sent & _no_proxy("peer") | between)
     forged = forged.filter(sent) if believed < ignored else forged
     if forged["requests"].sum() > total / 2:

@@ -15,8 +15,8 @@ hop2                   of the other entries there the rightmost that is no proxy
 ``*_class``            their classes by ranges; ``remote_class`` also where the address is not kept, but not where a
                        header was its source and no other visitor is found
 position               which entry from the right the logged address is, `ENTRIES` + 1 for a leftmost one further
-                       away; 0 where it is none or the connection's own; 1 where the server took it from somewhere and
-                       the format logs no chain
+                       away; 0 where it is none or the connection's own; 1 where the server took it from elsewhere and the
+                       format logs no chain
 length                 entries of the chain, at most `ENTRIES`; null where the format logs no chain
 passed                 the next entry to the left is an address, and the server did not take it
 found                  a visitor other than the logged address is there: the peer, or an entry that has nothing
@@ -179,15 +179,15 @@ class ChainTable:
         same = pl.col("peer").is_null() | pl.col("peer").eq_missing(pl.col("remote"))
         plain = pl.col("single").is_null() & pl.col("chain").is_null() & same
         # Most rows of most logs say of no other address: they make one row.
-        alone = rows.filter(plain).group_by("chained").agg(**counts)
+        alone = rows.filter(plain).group_by("chained").agg(own=pl.lit(value=False), rewritten=pl.lit(value=False), **counts)
         others = rows.filter(~plain)
         if others["peer"].null_count() < others.height:
             # Of what a proxy says of its client nothing is kept but that it did: any address will do.
             proxies = self._label(others["peer"]).filter(pl.col("class").is_in(PROXIES))["address"]
-            said = (pl.col("single") == pl.col("remote")) & ~same & pl.col("peer").is_in(proxies.implode())
+            said = (pl.col("single") == pl.col("remote")) & ~pl.col("own") & pl.col("peer").is_in(proxies.implode())
             anyone = pl.when(said).then(pl.lit(0, _ADDRESS))
             others = others.with_columns(anyone.otherwise(name).alias(name) for name in ("remote", "single"))
-        chained = others.group_by("remote", "peer", "single", "chain", "chained").agg(**counts)
+        chained = others.group_by(pl.exclude(*counts)).agg(**counts)
         absent = [
             pl.lit(None, dtype).alias(name) for name, dtype in chained.schema.items() if name not in alone.columns
         ]
@@ -195,9 +195,8 @@ class ChainTable:
 
     def _rows_of(self, found: pl.DataFrame) -> pl.DataFrame:
         """Make rows of the table of distinct requests."""
-        rewritten = pl.col("peer").is_not_null() & pl.col("peer").ne_missing(pl.col("remote"))
-        own = pl.col("peer").is_not_null() & ~rewritten
-        found = found.with_columns(peer=pl.when(rewritten).then("peer"), own=own).with_row_index("row")
+        other = pl.when(pl.col("peer").ne_missing(pl.col("remote"))).then("peer")
+        found = found.with_columns(other.alias("peer")).with_row_index("row")
         entries, found = _take_apart(found)
         labels = self._label(pl.concat([found["remote"], found["peer"], entries["address"]]))
         classes = labels.select("address", "class")
@@ -235,7 +234,12 @@ class ChainTable:
 
 
 def _narrow(rows: pl.DataFrame) -> pl.DataFrame:
-    """Keep what counts: ``remote``, ``peer``, ``single`` or else ``chain``, ``chained``, ``considered``."""
+    """Keep what counts.
+
+    ``own`` says that the logged address is that of the connection, or of its PROXY header; ``rewritten`` that it must be
+    from elsewhere.
+    """
+    own = (pl.col("peer") == pl.col("address")) | (pl.col("proxied") == pl.col("address"))
     # nginx takes this one for no address.
     single = pl.when(pl.col("single") != pl.lit(BROADCAST, _ADDRESS)).then("single")
     # One character is no address; most often it is the `-` for none.
@@ -246,7 +250,9 @@ def _narrow(rows: pl.DataFrame) -> pl.DataFrame:
         single.alias("single"),
         pl.when(several).then("chain").alias("chain"),
         "chained",
-        considered=(pl.col("outcome") == Outcome.CONSIDERED.value) & pl.col("address").is_not_null(),
+        own=own.fill_null(value=False),
+        rewritten=pl.col("peer").is_not_null() & ~own.fill_null(value=False),
+        considered=pl.col("outcome") == Outcome.CONSIDERED.value,
     )
 
 
@@ -278,7 +284,7 @@ def _measure(found: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     firsts = firsts.group_by("row").agg(pl.all().min())
     found = found.join(firsts, on="row", how="left", maintain_order="left")
     far = (pl.col("leftmost") == pl.col("remote")) & pl.col("more") & ~pl.col("own")
-    unsaid = ~pl.col("chained") & pl.col("peer").is_not_null()
+    unsaid = ~pl.col("chained") & pl.col("rewritten")
     at = pl.coalesce("at", pl.when(far).then(ENTRIES + 1), pl.when(unsaid).then(1), pl.lit(0)).cast(pl.Int64)
     open_to = pl.coalesce(pl.col("visitor") < pl.col("wall"), pl.col("visitor").is_not_null())
     found = found.with_columns(

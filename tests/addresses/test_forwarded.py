@@ -200,6 +200,10 @@ CLIENTS = {
     "PROXY not used": (("10.0.0.1", "10.0.0.1", "8.8.8.8", None), ("8.8.8.8", "proxy_protocol_addr")),
     "PROXY used": (("8.8.8.8", "10.0.0.1", "8.8.8.8", None), ("8.8.8.8", "remote_addr")),
     "PROXY, and a header believed": (("1.1.1.1", "10.0.0.1", "8.8.8.8", "1.1.1.1"), ("8.8.8.8", "proxy_protocol_addr")),
+    "PROXY, and a header believed, peer not logged": (
+        ("1.1.1.1", None, "8.8.8.8", "1.1.1.1"), ("8.8.8.8", "proxy_protocol_addr")
+    ),
+    "PROXY used, peer not logged": (("8.8.8.8", None, "8.8.8.8", "1.1.1.1"), ("8.8.8.8", "remote_addr")),
     "PROXY of a proxy": (("10.0.0.1", "10.0.0.1", "10.0.0.2", "8.8.8.8"), ("8.8.8.8", "x_forwarded_for")),
     "PROXY header of a visitor": (("7.7.7.7", "8.8.8.8", "7.7.7.7", None), ("8.8.8.8", "realip_remote_addr")),
     "header used": (("8.8.8.8", "10.0.0.1", None, "8.8.8.8"), ("8.8.8.8", "remote_addr")),

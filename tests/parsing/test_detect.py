@@ -81,12 +81,16 @@ def test_collectors_with_pods_are_told_from_plain_json(name: str) -> None:
     assert named(wrapped(name, [line] * 3)) == (ENVELOPES[name].name, "nginx-json")
 
 
-@pytest.mark.parametrize("name", ["emissary", "kong-stream", "nginx-stream", "kong"])
+@pytest.mark.parametrize("name", ["emissary", "kong-stream", "nginx-stream", "kong", "ingress-nginx-stream"])
 def test_words_of_a_line_are_no_envelope(name: str) -> None:
     """Of envelopes that both leave lines which can be read, the one wins that takes less away: no word, no address."""
     lines = [sample(name)] * 3
     assert named(wrapped("stern", lines)) == ("stern", name)
     assert named(wrapped("kubectl-timestamps", lines)) == ("timestamps", name)
+    assert named(wrapped("syslog-5424", lines)) == ("syslog-5424", name)
+    [envelope] = detect(wrapped("syslog-5424", lines), KNOWN).layers
+    assert not isinstance(envelope, str)
+    assert envelope.path.stem == "syslog-5424"
 
 
 def test_most_lines_decide_in_envelopes() -> None:

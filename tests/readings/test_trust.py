@@ -85,6 +85,7 @@ def test_the_leftmost_entry_is_believed() -> None:
         Request(BOB, f"{BOB}, {MAL}, 10.9.0.2", LB),
         Request(BOB, f"{BOB}, {LB}, {MAL}", LB),
         Request(BOB, f"{BOB}, {LB}, {MAL}, 10.9.0.2", LB),
+        Request(BOB, f"{BOB}, {MAL}, {LB}, 10.9.0.2", LB),
         Request("127.0.0.1", f"127.0.0.1, {MAL}", LB),
         Request(BOB, f"{BOB}, unknown, {LB}", LB),
         Request(BOB, BOB, MAL),
@@ -112,12 +113,27 @@ def test_ways_to_forge(request_: Request) -> None:
         Request(BOB, None, LB, proxied=BOB),
         Request(BOB, MAL, LB, proxied=BOB),
         Request(LB, f"{BOB}, {MAL}", LB),
+        Request(LB, None, LB, proxied=BOB),
+        Request(LB, LB, LB, proxied=BOB),
         Request(BOB, None, LB),
     ],
 )
 def test_what_is_not_forged(request_: Request) -> None:
     """Behind known proxies, or from the connection itself, an address is what it is."""
     assert read(PLAIN, request_).forged_requests == 0
+
+
+def test_a_proxy_header_that_is_not_used_forges_nothing() -> None:
+    """Where no chain is logged, an address other than the PROXY header's may be the connection's own."""
+    for request in (Request(LB, None, LB, proxied=BOB), Request(LB, None, None, proxied=BOB)):
+        assert read(request).forged_requests == 0
+    assert read(Request(ANN, None, LB, proxied=BOB), Request(BOB, None, LB, BOB, times=9)).forged_requests == 1
+
+
+def test_another_header_shows_nothing_of_this_one() -> None:
+    """An address that stands in no chain, and is not the peer's, does not show that the chain is not believed."""
+    reading = read(PLAIN, Request(CID, BOB, LB))
+    assert reading.verdict == "cannot-tell"
 
 
 def test_one_sender_that_claims_many() -> None:
@@ -176,6 +192,14 @@ class TestWithoutThePeer:
         reading = read(Request(ANN, ANN, times=50))
         assert (reading.verdict, reading.forged_requests) == ("cannot-tell", 0)
         assert reading.log_format == LOG_FORMAT
+
+    def test_other_formats_hide_how_many_have_a_chain(self) -> None:
+        """Where only some lines could hold a chain, few chains show nothing."""
+        requests = [Request(ANN, ANN, times=2), Request(BOB, times=50)]
+        found = chains.ChainTable(CLASSIFIER)
+        found.add(frame(requests[:1], ["chain"]))
+        found.add(frame(requests[1:], []))
+        assert trust(found.table(), addresses(requests)).forged_requests == 0
 
     def test_the_leftmost_of_several(self) -> None:
         """A second entry shows what is believed."""
@@ -302,6 +326,9 @@ def lost(*requests: Request) -> int | None:
         ([Request(LB, f"{BOB}, {MAL}, 10.9.0.2", LB, times=2)], 2),
         ([Request(LB, "unknown", LB), Request(LB, f"{ANN}, unknown", LB), Request(LB, "192.168.1.1", LB)], 0),
         ([Request(NODE, proxied=ANN, times=3), Request(NODE, times=300)], 3),
+        ([Request(NODE, None, NODE, proxied=ANN), Request(NODE, times=300)], 1),
+        ([Request(LB, f"{ANN}, {LB}"), Request(LB, times=300)], 1),
+        ([Request(BOB, BOB, MAL)], 0),
         ([Request("192.168.1.1", "192.168.1.1", MAL)], 1),
         ([Request("192.168.1.1", f"192.168.1.1, {MAL}", LB)], 1),
         ([Request("10.9.0.2", f"{ANN}, 10.9.0.2", LB)], 1),

@@ -49,9 +49,9 @@ def class_of(number: int | None) -> str | None:
 def expected(request: Request) -> tuple[tuple[Any, ...], int]:
     """Work out the key of one request, and whether it is lost, step by step."""
     remote = to_number(request.remote)
+    own = remote is not None and request.remote in (request.peer, request.proxied)
     peer = to_number(request.proxied or request.peer or "-")
-    own = peer is not None and peer == remote
-    peer = None if own else peer
+    peer = None if peer == remote else peer
     entries = [address_port(entry) for entry in reversed(request.chain.split(", "))] if request.chain else []
     if request.chain is None and peer is None:
         return (*[None] * 8, 0, 0, False, False), 0
@@ -70,6 +70,33 @@ def expected(request: Request) -> tuple[tuple[Any, ...], int]:
         classes[0] = None
     lost = found and request.outcome is Outcome.CONSIDERED and remote is not None
     return (kept, *hops[1:], *classes, position, len(entries), passed, found), lost
+
+
+ODD = [
+    Request(ANN, "255.255.255.255", LB),
+    Request(LB, LB, LB),
+    Request(LB, LB, LB, ANN),
+    Request(ANN, f"{MAL}, {ANN}", ANN),
+    Request(LB, f"{MAL}, {LB}", LB, ANN),
+    Request(ANN, f"{ANN}, {BOB}", LB, ANN),
+    Request(ANN, f"{ANN}, {MAL}, {LB}, {NODE}", LB),
+    Request(ANN, f"{ANN}, {LB}, {MAL}, {NODE}", LB),
+    Request(ANN, f"{ANN}, {LB}, unknown, {NODE}", LB),
+    Request(ANN, ANN, MAL),
+    Request("unix:", ANN),
+    Request("unix:", None, "unix:", ANN),
+    Request("::", "::", LB),
+]
+
+
+@pytest.mark.parametrize("request_", ODD)
+def test_what_is_kept_of_odd_requests(request_: Request) -> None:
+    """An address may stand in every place at once, or in none."""
+    found = ChainTable(CLASSIFIER)
+    found.add(frame([request_]))
+    row = found.table().rows.row(0, named=True)
+    key, is_lost = expected(request_)
+    assert (tuple(row[name] for name in KEY), row["lost"]) == (key, is_lost)
 
 
 @settings(deadline=None, max_examples=60)
@@ -143,9 +170,28 @@ def test_details_are_forgotten_one_by_one(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_at_the_least_detail_a_stranger_is_not_lost() -> None:
     """Where names are forgotten, an entry that is no proxy still shows among many that are."""
-    rows = table([Request(ANN, f"{ANN}, {MAL}, {LB}", LB), Request(ANN, f"{ANN}, unknown, {LB}", LB)]).rows
+    far = f"{ANN}, {LB}, {LB}, {MAL}, {LB}"
+    rows = table([Request(ANN, far, LB), Request(ANN, f"{ANN}, unknown, {LB}", LB)]).rows
     coarse = chains._forget(rows, 2).select("hop1_class", "hop2_class", "position", "requests")
     assert set(coarse.rows()) == {("client", "client", 3, 1), (None, None, 3, 1)}
+
+
+def test_what_was_forgotten_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that takes another with less detail has as little."""
+    with monkeypatch.context() as patch:
+        patch.setattr(chains, "ROWS", 100)
+        coarse = folded([many(500, "81.2.{}.{}", "10.9.{}.{}")])
+    merged = ChainTable(CLASSIFIER)
+    merged.merge(coarse)
+    merged.merge(folded([[Request(ANN, f"{ANN}, {MAL}", LB)]]))
+    assert (merged.table().detail, merged.table().rows["hop1"].null_count()) == (2, 2)
+
+
+def test_the_leftmost_of_a_long_chain_may_be_the_connection() -> None:
+    """A chain longer than is looked that begins with the connection's own address was not its source."""
+    chain = ", ".join([ANN, *[LB] * 40])
+    assert table([Request(ANN, chain, ANN)]).rows["position"].to_list() == [0]
+    assert table([Request(ANN, chain, LB)]).rows["position"].to_list() == [33]
 
 
 def test_every_entry_may_be_different() -> None:
