@@ -14,8 +14,8 @@ hop1                   the rightmost entry, where it stands right of the logged 
 hop2                   of the other entries there the rightmost that is no proxy by ranges, else the rightmost
 ``*_class``            their classes by ranges; ``remote_class`` also where the address is not kept, but not where a
                        header was its source and no other visitor is found
-position               which entry from the right the logged address is, `ENTRIES` + 1 for a leftmost one further
-                       away; 0 where it is none or the connection's own; 1 where the server took it from elsewhere and the
+position               which entry from the right the logged address is, `ENTRIES` + 1 for a leftmost one further away;
+                       0 where it is none or the connection's own; 1 where the server took it from elsewhere and the
                        format logs no chain
 length                 entries of the chain, at most `ENTRIES`; null where the format logs no chain
 passed                 the next entry to the left is an address, and the server did not take it
@@ -179,7 +179,9 @@ class ChainTable:
         same = pl.col("peer").is_null() | pl.col("peer").eq_missing(pl.col("remote"))
         plain = pl.col("single").is_null() & pl.col("chain").is_null() & same
         # Most rows of most logs say of no other address: they make one row.
-        alone = rows.filter(plain).group_by("chained").agg(own=pl.lit(value=False), rewritten=pl.lit(value=False), **counts)
+        alone = (
+            rows.filter(plain).group_by("chained").agg(own=pl.lit(value=False), rewritten=pl.lit(value=False), **counts)
+        )
         others = rows.filter(~plain)
         if others["peer"].null_count() < others.height:
             # Of what a proxy says of its client nothing is kept but that it did: any address will do.
@@ -236,7 +238,7 @@ class ChainTable:
 def _narrow(rows: pl.DataFrame) -> pl.DataFrame:
     """Keep what counts.
 
-    ``own`` says that the logged address is that of the connection, or of its PROXY header; ``rewritten`` that it must be
+    ``own``: the logged address is that of the connection, or of its PROXY header; ``rewritten``: it must be
     from elsewhere.
     """
     own = (pl.col("peer") == pl.col("address")) | (pl.col("proxied") == pl.col("address"))
