@@ -8,6 +8,7 @@ import pytest
 from typer.exceptions import TyperException
 
 from analyzer import cli, pipeline
+from analyzer.commands import app as commands
 from analyzer.errors import UsageError
 
 VALUES = {
@@ -51,6 +52,6 @@ def outcome(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_plain_values_mean_the_same(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that is read plainly is the one that Typer reads, and what Typer refuses is refused in its words."""
     plain = outcome(arguments, monkeypatch)
-    monkeypatch.setattr(cli, "_read_plainly", lambda options: options)
+    monkeypatch.setattr(commands, "_read_plainly", lambda options: options)
     assert plain == outcome(arguments, monkeypatch)
     assert plain is not None

@@ -1,0 +1,141 @@
+"""`logscan analyze`: the main job."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analyzer.commands import options
+from analyzer.commands.app import Command, app
+from analyzer.commands.output import DONE, GATE_MISSED, NOTHING_READ, UNREADABLE, say, show, write_text
+from analyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from analyzer.report.model import Report
+
+
+@app.command(cls=Command)
+def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
+    source: options.Sources,
+    format_: Annotated[
+        options.OutputFormat, typer.Option("--format", help="How the report is written.")
+    ] = options.OutputFormat.TABLE,
+    output: options.Output = None,
+    cluster: options.ClusterFile = None,
+    controller: options.Controller = None,
+    log_format: options.LogFormat = None,
+    node: options.Node = None,
+    lb: options.Lb = None,
+    client: options.Client = None,
+    private: options.Private = None,
+    rules: options.Rules = None,
+    geoip: options.GeoIp = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    by: options.By = None,
+    limit_rps: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Try ingress-nginx's limit-rps: N beside the shipped limits. Repeatable."),
+    ] = None,
+    limit_burst_multiplier: Annotated[
+        int, typer.Option(metavar="N", help="ingress-nginx's limit-burst-multiplier.")
+    ] = 5,
+    top: options.Top = 20,
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every line that could not be read there, byte for byte.")
+    ] = None,
+    fail_under: Annotated[
+        float | None,
+        typer.Option(metavar="PCT", min=0, max=100, help="Exit with 1 when fewer percent are preserved."),
+    ] = None,
+    workers: options.Workers = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Read access logs and print whether client IPs are preserved."""
+    span = options.as_time("--since", since), options.as_time("--until", until)
+    if workers is not None:
+        os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
+    from analyzer.pipeline import analyze as run  # noqa: PLC0415
+    from analyzer.progress import progress_bar  # noqa: PLC0415
+    from analyzer.rejects import is_one_of  # noqa: PLC0415
+
+    # Polars' handler would have a read that Ctrl-C interrupts begin anew, and wait for the next line.
+    signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003
+    if not quiet:
+        _note_portable_scanner()
+    with progress_bar(quiet=quiet) as progress:
+        report = run(
+            source,
+            cluster=cluster,
+            controller=controller or (),
+            log_format=log_format,
+            node=node or (),
+            lb=lb or (),
+            client=client or (),
+            private=private or (),
+            rules=rules or (),
+            geoip=geoip or (),
+            since=span[0],
+            until=span[1],
+            by=by.value if by else None,
+            limit_rps=limit_rps or (),
+            limit_burst_multiplier=limit_burst_multiplier,
+            top=top,
+            rejects=rejects,
+            workers=workers,
+            progress=progress,
+        )
+    if output is not None and is_one_of(str(output), [*(row.uri for row in report.input.sources), str(rejects or "-")]):
+        raise UsageError(f"--output: expected a file that is not read or written otherwise, got {output}")
+    _write(report, format_.value, output)
+    return _status(report, fail_under)
+
+
+def _note_portable_scanner() -> None:
+    from analyzer.parsing.scanner import use_native  # noqa: PLC0415
+
+    if not use_native():
+        say("note: reading with the portable scanner, which is slower; reinstall with a C compiler for the native one")
+
+
+def _write(report: Report, format_name: str, output: Path | None) -> None:
+    from analyzer.report import load_format  # noqa: PLC0415
+
+    if output is None:
+        show(load_format(format_name, sys.stdout).render(report))
+        return
+    write_text(load_format(format_name).render(report), output)
+
+
+def _status(report: Report, fail_under: float | None) -> int:
+    """The exit code, with a line on stderr where it is not 0."""
+    broken = [row for row in report.input.sources if row.error]
+    for row in broken:
+        say(f"{'standard input' if row.uri == '-' else row.uri}: {row.error}")
+    if broken:
+        return UNREADABLE
+    if report.input.parsed == 0:
+        say(*_nothing_read(report))
+        return NOTHING_READ
+    preserved = report.preservation.preserved_pct
+    if fail_under is not None and (preserved is None or preserved < fail_under):
+        got = "no request to judge" if preserved is None else f"{preserved:g} %"
+        say(f"--fail-under: expected at least {fail_under:g} % preserved, got {got}")
+        return GATE_MISSED
+    return DONE
+
+
+def _nothing_read(report: Report) -> tuple[str, str]:
+    if report.input.lines == 0:
+        return "expected access-log lines, got an empty input", "is the log written to another place, or just rotated?"
+    if any(row.format for row in report.input.sources):
+        return "no line of the input fits --log-format", "leave it out to have the format detected"
+    return (
+        "no line of the input could be read as any known log format",
+        "give the log_format of your configuration with --log-format",
+    )

@@ -1,0 +1,88 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyzer.errors import UsageError
+
+
+class OutputFormat(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class DescriptionFormat(StrEnum):
+    """How the answer to a question is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class GroupBy(StrEnum):
+    """What skew is measured over."""
+
+    NODE = "node"
+    POD = "pod"
+    SOURCE = "source"
+
+
+Sources = Annotated[list[str], typer.Argument(help="A file, a glob, a directory, or - for standard input.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout, whole or not at all."),
+]
+ClusterFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What `logscan snapshot` or `kubectl get ... -A -o json` wrote, to tell nodes from visitors.",
+    ),
+]
+Controller = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAMESPACE/NAME", help="An ingress controller of the cluster file. Repeatable."),
+]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STRING|NAME",
+        help="An nginx log_format string or the name of a known format. Detected where not given.",
+    ),
+]
+Node = Annotated[list[str] | None, typer.Option(metavar="CIDR", help="These addresses are nodes. Repeatable.")]
+Lb = Annotated[list[str] | None, typer.Option(metavar="CIDR", help="These addresses are load balancers. Repeatable.")]
+Client = Annotated[list[str] | None, typer.Option(metavar="CIDR", help="These addresses are visitors. Repeatable.")]
+Private = Annotated[list[str] | None, typer.Option(metavar="CIDR", help="These addresses are private. Repeatable.")]
+Rules = Annotated[list[Path] | None, typer.Option(metavar="DIR", help="A folder with more rules. Repeatable.")]
+GeoIp = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", envvar="LOGSCAN_GEOIP", help="A country or ASN database (.mmdb). Repeatable."),
+]
+Since = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Only requests from this time on, such as 2026-11-21T07:00Z.")
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only requests before this time.")]
+By = Annotated[GroupBy | None, typer.Option(help="What skew is measured over.")]
+Top = Annotated[int, typer.Option(metavar="N", help="How many rows a list shows; 0 is all.")]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads; default: the processors this process may use.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
+
+
+def as_time(option: str, text: str | None) -> datetime | None:
+    """The moment that an option names."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option}: expected a time such as 2026-11-21T07:00:00Z, got {text!r}") from None

@@ -1,0 +1,102 @@
+"""The verdict in three lines: how much is preserved, why not, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.readings.shares import percent
+from analyzer.report.page import GAP, INDENT, first_that_fits
+from analyzer.report.sections.addresses import left_out
+from analyzer.report.text import number, percentage, size
+
+if TYPE_CHECKING:
+    from analyzer.readings.preservation import KindRow, Preservation
+    from analyzer.report.model import Report
+    from analyzer.report.page import Page
+
+
+_HEADLINES = {
+    "preserved": ("PRESERVED", "bold green"),
+    "partly": ("PARTLY PRESERVED", "bold yellow"),
+    "not-preserved": ("NOT PRESERVED", "bold red"),
+    "unknown": ("CANNOT TELL", "bold yellow"),
+}
+_PROXY_SIGNALS = ("proxy_v1_to_plain_listener", "proxy_v2_to_plain_listener")
+_UNREAD_PROXY = 0.05
+"""Share of requests from which on an unread PROXY protocol is no scanner's try but the load balancer's."""
+_STEPS = {
+    "node": "masquerading: see externalTrafficPolicy of the Service",
+    "lb": "read PROXY protocol or X-Forwarded-For from these addresses",
+}
+_NOUNS = {"node": "node address", "lb": "load balancer address", "private": "private address"}
+
+
+def headline(page: Page, report: Report) -> None:
+    """Write the verdict."""
+    reading = report.preservation
+    verdict, style = _HEADLINES[reading.verdict]
+    width = len(verdict) + len(GAP)
+    room = page.width - len(INDENT) - width
+    share = percentage(reading.preserved_pct)
+    of = f"{number(reading.preserved)} of {number(reading.considered)}"
+    line = first_that_fits(
+        room,
+        f"{share} % of visitors keep their IP   {of} requests",
+        f"{share} % of visitors keep their IP   {of}",
+        f"{share} % keep their IP   {of}",
+        f"{share} %   {of}",
+    )
+    if reading.verdict == "unknown":
+        line = f"none of {size(reading.requests, 'request')} can be judged"
+    page.line(line, label=f"{verdict:<{width}}", label_style=style)
+    page.line(_because(reading, room, report.input.parsed), label=f"{'because':<{width}}")
+    step = _next_step(report)
+    if step:
+        page.line(step, label=f"{'next':<{width}}")
+    page.blank()
+
+
+def _because(reading: Preservation, room: int, parsed: int) -> str:
+    """Say, from the numbers, what stands in for visitors."""
+    if reading.verdict == "unknown":
+        if reading.requests:
+            return left_out(reading)
+        return "no request lies in that time" if parsed else "no line could be read as an access-log line"
+    by_class: dict[str, list[KindRow]] = {}
+    for row in reading.kinds:
+        if row.class_ in _NOUNS:
+            by_class.setdefault(row.class_, []).append(row)
+    stand_ins = sorted(by_class.items(), key=lambda item: -sum(row.considered for row in item[1]))
+    if not stand_ins:
+        return "no node, load balancer or private address stands in for a visitor"
+    brief: list[str] = []
+    full: list[str] = []
+    for class_, rows in stand_ins:
+        addresses = sum(row.addresses for row in rows)
+        who = size(addresses, _NOUNS[class_], _NOUNS[class_] + "es")
+        kinds = ", ".join(row.kind for row in rows)
+        verb = "" if full else " stands" if addresses == 1 else " stand"
+        share = percentage(percent(sum(row.considered for row in rows), reading.considered))
+        brief.append(f"{who}{verb} for {share} %")
+        full.append(f"{who} ({kinds}){verb} for {share} %")
+    lists = [full, [full[0], *brief[1:]], brief, full[:1], brief[:1]]
+    ends = (" of requests", "")
+    return first_that_fits(room, *(", ".join([part[0] + end, *part[1:]]) for part in lists for end in ends))
+
+
+def _next_step(report: Report) -> str | None:
+    reading = report.preservation
+    if report.input.parsed == 0:
+        return "give --log-format with the log_format of the controller" if report.input.lines else None
+    if reading.verdict not in ("partly", "not-preserved"):
+        return None
+    unread = sum(report.signals.get(name, 0) for name in _PROXY_SIGNALS)
+    if unread > _UNREAD_PROXY * reading.requests:
+        return "PROXY protocol is sent and not read: set it at both ends"
+    lost = [row for row in reading.kinds if row.class_ in ("node", "private")]
+    if lost and report.input.cluster is None:
+        return "give --cluster cluster.json to name the nodes"
+    if any(row.class_ == "private" and row.kind not in ("pod", "service") for row in lost):
+        return "say what they are with --node, --lb or --client CIDR"
+    stand_in = max((row for row in reading.kinds if row.class_ in _STEPS), key=lambda row: row.considered, default=None)
+    return _STEPS[stand_in.class_] if stand_in else None
