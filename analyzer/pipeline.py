@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
-from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer._version import __version__
 from analyzer.addresses.classify import Classifier, declared
-from analyzer.addresses.cluster import Cluster
-from analyzer.errors import FormatError, UsageError
-from analyzer.parsing.detect import to_choose_from
-from analyzer.parsing.envelopes import load_envelopes
-from analyzer.parsing.formats import load_formats
-from analyzer.parsing.log_format import LineFormat, compile_format
+from analyzer.errors import UsageError
+from analyzer.given import known_formats, names_of, open_cluster, threads, time_span
+from analyzer.logs import Log
 from analyzer.readings.geo import geo
 from analyzer.readings.preservation import preservation
 from analyzer.readings.rate_limit import rate_limit
 from analyzer.readings.skew import skew
 from analyzer.readings.timeline import timeline
 from analyzer.report.model import Report
-from analyzer.run import Log, Run
+from analyzer.run import Run
 from analyzer.sources import find
 from analyzer.tables import Fold, limit_grid
 from analyzer.tables.limit_req import BURST_MULTIPLIER
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.geo import GeoDatabase
     from analyzer.readings.skew import By
     from analyzer.tables.limit_req import Limit
@@ -102,15 +98,13 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         the report says so.
     """
     begun = time.perf_counter()
-    names = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     grid = _grid(limit_rps, limit_burst_multiplier)
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers: expected at least 1, got {workers}")
+    workers = threads(workers)
     if by not in {None, "node", "pod", "source"}:
         raise UsageError(f"--by: expected node, pod or source, got {by!r}")
     if top < 0:
         raise UsageError(f"--top: expected 0 or more, got {top}")
-    known_cluster = _cluster(cluster, list(controller))
+    known_cluster = open_cluster(cluster, list(controller))
     more_rules = [Path(folder) for folder in rules]
     classifier = Classifier(
         declared=declared(node=node, lb=lb, client=client, private=private),
@@ -119,13 +113,13 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     )
     database = _open_geo([Path(file) for file in geoip])
     run = Run(
-        [Log(number, found) for number, found in enumerate(find(names))],
-        to_choose_from(load_formats(more_rules), load_envelopes(more_rules), log_format, _configured(known_cluster)),
+        [Log(number, found) for number, found in enumerate(find(names_of(source)))],
+        known_formats(more_rules, log_format, known_cluster),
         fold=Fold(classifier, grid),
-        span=_span(since, until),
+        span=time_span(since, until),
         progress=progress,
     )
-    run.read(workers or _processors(), rejects)
+    run.read(workers, rejects)
     tables = run.fold.tables()
     labelled = classifier.label(tables.addresses)
     return Report(
@@ -146,35 +140,6 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     )
 
 
-def _cluster(given: Cluster | str | os.PathLike[str] | None, controllers: list[str]) -> Cluster | None:
-    if controllers and (given is None or isinstance(given, Cluster)):
-        raise UsageError("--controller: expected a cluster file (--cluster) that holds it")
-    return given if given is None or isinstance(given, Cluster) else Cluster.load(Path(given), controllers)
-
-
-def _configured(cluster: Cluster | None) -> list[LineFormat]:
-    """The log formats that the controllers are set to; one that nginx itself would refuse is no format of any line."""
-    found = []
-    for controller in cluster.controllers if cluster is not None else ():
-        if controller.log_format is not None:
-            with suppress(FormatError):
-                found.append(compile_format(controller.log_format, f"{controller.namespace}/{controller.name}"))
-    return found
-
-
-def _span(since: datetime | None, until: datetime | None) -> tuple[datetime | None, datetime | None]:
-    try:
-        start, end = (
-            moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
-            for moment in (since, until)
-        )
-    except OverflowError:
-        raise UsageError("--since, --until: expected times between the years 1 and 9999 in UTC") from None
-    if start is not None and end is not None and start >= end:
-        raise UsageError(f"--until: expected a time after --since {start.isoformat()}, got {end.isoformat()}")
-    return start, end
-
-
 def _grid(limit_rps: Iterable[int], multiplier: int) -> list[Limit]:
     more = list(limit_rps)
     for option, values, most in (("--limit-rps", more, 10_000), ("--limit-burst-multiplier", [multiplier], 100)):
@@ -192,7 +157,3 @@ def _open_geo(files: list[Path]) -> GeoDatabase | None:
     from analyzer.addresses.geo import GeoDatabase  # noqa: PLC0415 - costs its import only where it is used
 
     return GeoDatabase.open(files)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

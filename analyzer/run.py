@@ -8,74 +8,30 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analyzer.errors import SourceError, UsageError
-from analyzer.parsing.batches import Batch, batches
-from analyzer.parsing.detect import Shape, by_detail, detect, detect_head
-from analyzer.parsing.layers import is_open, joins, name_of
-from analyzer.parsing.origin import Origin
-from analyzer.parsing.other import OtherLines
+from analyzer.errors import UsageError
+from analyzer.logs import Log, Work, node_of, pieces
+from analyzer.parsing.detect import by_detail
+from analyzer.parsing.layers import name_of
 from analyzer.rejects import Rejects
 from analyzer.report.model import Input, RejectedSample, SourceRow
-from analyzer.scan import SAMPLE_BYTES, SAMPLES, PieceScan, Scanned, rejected
-from analyzer.sources import Piece, Reader, Source, open_source
+from analyzer.scan import SAMPLES, PieceScan, Scanned
 from analyzer.tables.columns import has_exact_times
 from analyzer.threads import ordered_map
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
     from analyzer.parsing.formats import Layout
+    from analyzer.parsing.origin import Origin
     from analyzer.tables import Fold, Tables
-
-#: Blocks of a source that are tried with every format where its first bytes have none.
-_TRIED_BLOCKS = 8
-
-
-@dataclass
-class Log:
-    """A source on its way through."""
-
-    number: int
-    source: Source
-    other: OtherLines = field(default_factory=OtherLines)
-    reader: Reader | None = None
-    opened: bool = False
-    shape: Shape = field(default_factory=Shape)
-    is_cut: bool = False
-    lines: int = 0
-    parsed: int = 0
-    rejected: int = 0
-    error: str | None = None
-    formats: dict[str, int] = field(default_factory=dict)
-    streams: dict[tuple[Origin, str], int] = field(default_factory=dict)
-
-    @property
-    def origin(self) -> Origin:
-        """What the path of the source says."""
-        return Origin(None, self.source.pod, self.source.namespace, self.source.container)
-
-    def close(self) -> None:
-        """Close its reader, which still says what was read."""
-        if self.reader is not None and self.opened:
-            self.opened = False
-            self.reader.close()
-
-
-class Work(NamedTuple):
-    """A piece to scan, or None where the log is over."""
-
-    log: Log
-    piece: Piece | Batch | None
-    shape: Shape
 
 
 class Stream(NamedTuple):
@@ -108,8 +64,8 @@ class Run:
         try:
             with Rejects(rejects, [log.source.uri for log in self.logs]) as rejects_file:
                 self.keep_rejected = rejects_file.wanted
-                with closing(ordered_map(self._scan, self._pieces(), workers)) as pieces:
-                    for work, scanned in pieces:
+                with closing(ordered_map(self._scan, pieces(self.logs, self.known), workers)) as scans:
+                    for work, scanned in scans:
                         if scanned is None:
                             self._close(work.log)
                         else:
@@ -117,53 +73,6 @@ class Run:
         finally:
             for log in self.logs:
                 log.close()
-
-    def _pieces(self) -> Iterator[Work]:
-        """All pieces of all logs in order, each with what is known of the source by then."""
-        for log in self.logs:
-            try:
-                log.reader, log.opened = open_source(log.source), True
-            except SourceError as error:
-                if len(self.logs) == 1:
-                    raise
-                log.error = str(error).removeprefix(f"{log.source.uri}: ")
-                continue
-            log.shape = detect_head(log.reader.head, self.known)
-            if log.shape.document is not None:
-                for batch in batches(log.reader.pieces()):
-                    log.shape = self._look_again(log.shape, batch)
-                    yield Work(log, batch, log.shape)
-            else:
-                may_join = log.shape.layout is None or joins(log.shape.layers)
-                open_end = partial(self._is_open, log) if may_join else None
-                for number, piece in enumerate(log.reader.pieces(open_end)):
-                    if number == 0:
-                        log.shape = self._look_again(log.shape, piece)
-                    yield Work(log, piece, log.shape)
-            yield Work(log, None, log.shape)
-
-    def _look_again(self, shape: Shape, piece: Piece | Batch) -> Shape:
-        """What a source is that begins with other lines, or whose first bytes only say that it is a document."""
-        if shape.layout is not None:
-            return shape
-        try:
-            for _, block in zip(range(_TRIED_BLOCKS), piece.blocks(), strict=False):
-                if block.too_long:
-                    continue
-                found = detect(block.text[: block.stop], self.known)
-                if found.layout is not None:
-                    return found._replace(document=shape.document)
-        except SourceError:
-            pass  # scanning meets it too, and says it
-        return shape
-
-    def _is_open(self, log: Log, tail: bytes) -> bool:
-        """Whether a record goes on behind a cut; what begins with other lines is looked at again before the first."""
-        if log.shape.layout is None and not log.is_cut:
-            found = detect(tail, self.known)
-            log.shape = found if found.layout is not None else log.shape
-        log.is_cut = True
-        return is_open(log.shape.layers, tail)
 
     def _scan(self, work: Work) -> Scanned | None:
         """Read a piece; runs on a thread."""
@@ -193,19 +102,11 @@ class Run:
 
     def _fold(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
         log = work.log
-        found = [*scanned.rejected]
-        if scanned.lead is not None:
-            found.insert(0, rejected(log.other.sort(scanned.lead), keep=self.keep_rejected))
-        if scanned.other is not None:
-            log.other.add(scanned.other)
-        log.other.end_piece(scanned.inner)
-        for part in found:
-            self._note(work, part.first)
+        before = log.lines
+        for part in log.count(scanned, keep_rejected=self.keep_rejected):
+            first = part.first[: SAMPLES - len(self.samples)]
+            self.samples += log.samples(work.shape, first, before)
             rejects.write(part.lines, log.number)
-            log.rejected += part.number
-        log.lines += scanned.lines
-        log.parsed += scanned.parsed
-        log.error = log.error or scanned.error
         for rows in scanned.rows:
             name = rows.layout.name
             log.formats[name] = log.formats.get(name, 0) + rows.lines
@@ -220,16 +121,6 @@ class Run:
         if number == len(self.streams):
             self.streams.append(Stream(log, origin))
         return number
-
-    def _note(self, work: Work, first: list[dict[str, Any]]) -> None:
-        """Keep the first rejected lines of the run for the report."""
-        for row in first[: SAMPLES - len(self.samples)]:
-            explain = work.shape.layout.explain if work.shape.layout else _fits_nothing
-            text = row["line"][:SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
-            line = work.log.lines + row["source_line"] + 1
-            self.samples.append(
-                RejectedSample(work.log.source.uri, line, explain(row["field"] - 1, row["reason"]), text)
-            )
 
     def input(self, tables: Tables, cluster: Cluster | None, begun: float) -> Input:
         """What was read."""
@@ -264,7 +155,7 @@ class Run:
     def origins(self, tables: Tables, cluster: Cluster | None) -> pl.DataFrame:
         """The table of streams with the node, pod and namespace that each came from."""
         rows = [
-            (number, _node(origin, cluster), origin.pod, origin.namespace)
+            (number, node_of(origin, cluster), origin.pod, origin.namespace)
             for number, (_, origin) in enumerate(self.streams)
         ]
         schema = {"source": pl.UInt32, "node": pl.String, "pod": pl.String, "namespace": pl.String}
@@ -273,7 +164,7 @@ class Run:
 
     def _source_row(self, log: Log, cluster: Cluster | None) -> SourceRow:
         origins = {stream.origin for stream in self.streams if stream.log is log} or {log.origin}
-        nodes = {_node(origin, cluster) for origin in origins}
+        nodes = {node_of(origin, cluster) for origin in origins}
         pods = {origin.pod for origin in origins}
         most = max(log.formats, key=lambda name: log.formats[name], default=None)
         envelope = "+".join(part for part in (log.shape.document, name_of(log.shape.layers)) if part and part != "none")
@@ -292,13 +183,3 @@ class Run:
             error=log.error,
             formats=dict(sorted(log.formats.items(), key=lambda found: (-found[1], found[0]))),
         )
-
-
-def _node(origin: Origin, cluster: Cluster | None) -> str | None:
-    if origin.node is not None or cluster is None or origin.pod is None:
-        return origin.node
-    return cluster.node_of(origin.namespace, origin.pod)
-
-
-def _fits_nothing(_: int, __: int) -> str:
-    return "fits no known log format"

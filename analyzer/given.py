@@ -1,0 +1,71 @@
+"""What a user gives as options, as the rest of the program takes it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyzer.addresses.cluster import Cluster
+from analyzer.errors import FormatError, UsageError
+from analyzer.parsing.detect import to_choose_from
+from analyzer.parsing.envelopes import load_envelopes
+from analyzer.parsing.formats import load_formats
+from analyzer.parsing.log_format import LineFormat, compile_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from analyzer.parsing.detect import Known
+
+Span = tuple["datetime | None", "datetime | None"]
+
+
+def names_of(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """The names of the logs: one, or several."""
+    return [source] if isinstance(source, (str, os.PathLike)) else list(source)
+
+
+def open_cluster(given: Cluster | str | os.PathLike[str] | None, controllers: Sequence[str]) -> Cluster | None:
+    """The cluster file, where there is one."""
+    if controllers and (given is None or isinstance(given, Cluster)):
+        raise UsageError("--controller: expected a cluster file (--cluster) that holds it")
+    return given if given is None or isinstance(given, Cluster) else Cluster.load(Path(given), controllers)
+
+
+def known_formats(rules: Sequence[Path], log_format: str | None, cluster: Cluster | None) -> Known:
+    """What a log may be: of the formats that `log_format` means, or of any, those of the cluster's controllers first.
+
+    A format that nginx itself would refuse is no format of any line.
+    """
+    configured: list[LineFormat] = []
+    for controller in cluster.controllers if cluster is not None else ():
+        if controller.log_format is not None:
+            with suppress(FormatError):
+                configured.append(compile_format(controller.log_format, f"{controller.namespace}/{controller.name}"))
+    return to_choose_from(load_formats(rules), load_envelopes(rules), log_format, configured)
+
+
+def time_span(since: datetime | None, until: datetime | None) -> Span:
+    """A half-open range of time; a time without a zone is UTC."""
+    try:
+        start, end = (
+            moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+            for moment in (since, until)
+        )
+    except OverflowError:
+        raise UsageError("--since, --until: expected times between the years 1 and 9999 in UTC") from None
+    if start is not None and end is not None and start >= end:
+        raise UsageError(f"--until: expected a time after --since {start.isoformat()}, got {end.isoformat()}")
+    return start, end
+
+
+def threads(workers: int | None) -> int:
+    """How many threads read: so many, or as many as this process may use processors."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: expected at least 1, got {workers}")
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers or processors

@@ -1,0 +1,154 @@
+"""Logs on their way through: what each is, its pieces in order, and what was read of it by then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from analyzer.errors import SourceError
+from analyzer.parsing.batches import Batch, batches
+from analyzer.parsing.detect import Shape, detect, detect_head
+from analyzer.parsing.layers import is_open, joins
+from analyzer.parsing.origin import Origin
+from analyzer.parsing.other import OtherLines
+from analyzer.report.model import RejectedSample
+from analyzer.scan import SAMPLE_BYTES, rejected
+from analyzer.sources import Piece, Reader, Source, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from analyzer.addresses.cluster import Cluster
+    from analyzer.parsing.detect import Known
+    from analyzer.scan import Rejected, Scanned
+
+#: Blocks of a source that are tried with every format where its first bytes have none.
+_TRIED_BLOCKS = 8
+
+
+@dataclass
+class Log:
+    """A source on its way through."""
+
+    number: int
+    source: Source
+    other: OtherLines = field(default_factory=OtherLines)
+    reader: Reader | None = None
+    opened: bool = False
+    shape: Shape = field(default_factory=Shape)
+    is_cut: bool = False
+    lines: int = 0
+    parsed: int = 0
+    rejected: int = 0
+    error: str | None = None
+    formats: dict[str, int] = field(default_factory=dict)
+    streams: dict[tuple[Origin, str], int] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Origin:
+        """What the path of the source says."""
+        return Origin(None, self.source.pod, self.source.namespace, self.source.container)
+
+    def close(self) -> None:
+        """Close its reader, which still says what was read."""
+        if self.reader is not None and self.opened:
+            self.opened = False
+            self.reader.close()
+
+    def count(self, scanned: Scanned, *, keep_rejected: bool) -> list[Rejected]:
+        """Add up what the next piece held; return its rejected lines, which the pieces before may tell from others."""
+        found = [*scanned.rejected]
+        if scanned.lead is not None:
+            found.insert(0, rejected(self.other.sort(scanned.lead), keep=keep_rejected))
+        if scanned.other is not None:
+            self.other.add(scanned.other)
+        self.other.end_piece(scanned.inner)
+        self.rejected += sum(part.number for part in found)
+        self.lines += scanned.lines
+        self.parsed += scanned.parsed
+        self.error = self.error or scanned.error
+        return found
+
+    def samples(self, shape: Shape, first: Iterable[dict[str, Any]], before: int) -> Iterator[RejectedSample]:
+        """Rejected lines of a piece as a report shows them; `before` lines stand before the piece."""
+        explain = shape.layout.explain if shape.layout else _fits_nothing
+        for row in first:
+            text = row["line"][:SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
+            reason = explain(row["field"] - 1, row["reason"])
+            yield RejectedSample(self.source.uri, before + row["source_line"] + 1, reason, text)
+
+
+class Work(NamedTuple):
+    """A piece to scan, or None where the log is over."""
+
+    log: Log
+    piece: Piece | Batch | None
+    shape: Shape
+
+
+def pieces(logs: Sequence[Log], known: Known) -> Iterator[Work]:
+    """All pieces of all logs in order, each with what is known of the source by then.
+
+    Raises
+    ------
+    SourceError
+        Where the only log cannot be opened; of several, it stands in `Log.error`.
+    """
+    for log in logs:
+        try:
+            log.reader, log.opened = open_source(log.source), True
+        except SourceError as error:
+            if len(logs) == 1:
+                raise
+            log.error = str(error).removeprefix(f"{log.source.uri}: ")
+            continue
+        log.shape = detect_head(log.reader.head, known)
+        if log.shape.document is not None:
+            for batch in batches(log.reader.pieces()):
+                log.shape = _look_again(log.shape, batch, known)
+                yield Work(log, batch, log.shape)
+        else:
+            may_join = log.shape.layout is None or joins(log.shape.layers)
+            open_end = partial(_is_open, log, known) if may_join else None
+            for number, piece in enumerate(log.reader.pieces(open_end)):
+                if number == 0:
+                    log.shape = _look_again(log.shape, piece, known)
+                yield Work(log, piece, log.shape)
+        yield Work(log, None, log.shape)
+
+
+def _look_again(shape: Shape, piece: Piece | Batch, known: Known) -> Shape:
+    """What a source is that begins with other lines, or whose first bytes only say that it is a document."""
+    if shape.layout is not None:
+        return shape
+    try:
+        for _, block in zip(range(_TRIED_BLOCKS), piece.blocks(), strict=False):
+            if block.too_long:
+                continue
+            found = detect(block.text[: block.stop], known)
+            if found.layout is not None:
+                return found._replace(document=shape.document)
+    except SourceError:
+        pass  # scanning meets it too, and says it
+    return shape
+
+
+def _is_open(log: Log, known: Known, tail: bytes) -> bool:
+    """Whether a record goes on behind a cut; what begins with other lines is looked at again before the first."""
+    if log.shape.layout is None and not log.is_cut:
+        found = detect(tail, known)
+        log.shape = found if found.layout is not None else log.shape
+    log.is_cut = True
+    return is_open(log.shape.layers, tail)
+
+
+def node_of(origin: Origin, cluster: Cluster | None) -> str | None:
+    """The node that a line was written on, by whatever says so."""
+    if origin.node is not None or cluster is None or origin.pod is None:
+        return origin.node
+    return cluster.node_of(origin.namespace, origin.pod)
+
+
+def _fits_nothing(_: int, __: int) -> str:
+    return "fits no known log format"
