@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from analyzer._version import __version__
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
@@ -13,9 +15,11 @@ from analyzer.given import known_formats, names_of, open_cluster, threads, time_
 from analyzer.logs import Log
 from analyzer.readings.geo import geo
 from analyzer.readings.preservation import preservation
+from analyzer.readings.proxies import infer
 from analyzer.readings.rate_limit import rate_limit
 from analyzer.readings.skew import skew
 from analyzer.readings.timeline import timeline
+from analyzer.readings.trust import recoverable, trust
 from analyzer.report.model import Report
 from analyzer.run import Run
 from analyzer.sources import find
@@ -121,11 +125,15 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     )
     run.read(workers, rejects)
     tables = run.fold.tables()
-    labelled = classifier.label(tables.addresses)
+    labelled = classifier.label(tables.addresses).with_columns(pl.col("class").alias("range_class"))
+    labelled = infer(labelled, nodes_known=known_cluster is not None)
+    lost = recoverable(tables.chains, labelled)
+    settings = [each.settings for each in known_cluster.controllers] if known_cluster else []
     return Report(
         version=__version__,
         input=run.input(tables, known_cluster, begun),
-        preservation=preservation(labelled, top=top),
+        preservation=preservation(labelled, recoverable=lost, top=top),
+        trust=trust(tables.chains, labelled, settings),
         signals=run.signals(tables),
         skew=skew(
             run.origins(tables, known_cluster),
@@ -134,9 +142,9 @@ def analyze(  # noqa: PLR0913 - the options of the command line
             names=[stream.log.source.uri for stream in run.streams],
             cluster=known_cluster,
         ),
-        geo=geo(labelled, database, top=top),
+        geo=geo(labelled, database, recoverable=lost, top=top),
         rate_limit=rate_limit(labelled, tables.limits, tables.limit_requests, grid),
-        timeline=timeline(tables.timeline, tables.bucket_seconds),
+        timeline=timeline(tables.timeline, tables.bucket_seconds, labelled),
     )
 
 

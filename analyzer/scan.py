@@ -20,7 +20,8 @@ from analyzer.parsing.other import OtherLines, split_lead
 from analyzer.parsing.scanner import new_scanner
 from analyzer.parsing.schema import Kind, Output
 from analyzer.sources.reading import tail_of
-from analyzer.tables.columns import has_exact_times, narrow_outputs
+from analyzer.tables.columns import has_exact_times
+from analyzer.tables.fold import fold_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,7 +107,7 @@ class PieceScan:
 
     def scan(self) -> Scanned:
         """Read the piece."""
-        outputs = narrow_outputs(self._layout)
+        outputs = fold_outputs(self._layout)
         outer = self._piece.inner if isinstance(self._piece, Batch) else None
         inside = Layers(self._layers, outer) if self._layers or outer is not None else None
         numbered = inside is not None or self._has_variants
@@ -199,7 +200,7 @@ class PieceScan:
             for layout in self._others:
                 if not text or reads_objects(layout) is not is_json:
                     continue
-                scanner = new_scanner(layout, [*narrow_outputs(layout), _LINE])
+                scanner = new_scanner(layout, [*fold_outputs(layout), _LINE])
                 scanner.scan(text, 0, len(text), 0)
                 if scanner.misfits() == left.height:
                     continue

@@ -43,12 +43,12 @@ JSON = compile_format(
 _TAGS = (b"GET ", b"", b"PROXY", b"\\x00\0", b"\0", b"-")
 _MORE = {
     "request": (Kind.READABLE, Kind.TAG, Kind.METHOD, Kind.PATH, Kind.PROTOCOL),
-    "user_agent": (Kind.FANIN, Kind.FANIN_FIRST, Kind.TAG, Kind.ADDRESS, Kind.SECONDS_SUM),
-    "x_forwarded_for": (Kind.FANIN_FIRST, Kind.ADDRESS),
+    "user_agent": (Kind.FANIN, Kind.FANIN_FIRST, Kind.TAG, Kind.ADDRESS, Kind.SECONDS_SUM, Kind.CHAIN),
+    "x_forwarded_for": (Kind.FANIN_FIRST, Kind.ADDRESS, Kind.CHAIN),
     "remote_user": (Kind.ADDRESS, Kind.FANIN),
     "upstream_addr": (Kind.TAG, Kind.SECONDS_SUM),
 }
-_TEXTS = (Kind.TEXT, Kind.METHOD, Kind.PATH, Kind.PROTOCOL)
+_TEXTS = (Kind.TEXT, Kind.METHOD, Kind.PATH, Kind.PROTOCOL, Kind.CHAIN)
 
 
 def native_or_skip(module: object) -> None:

@@ -35,10 +35,10 @@ def scores(requests: int | None = None) -> dict[Case, Score]:
     return {case: judge(case) for case in cases(plan, first=FIRST_HELD_OUT + 1000)}
 
 
-def infer_of(log: Log, classifier: Classifier | None = None, *, drop: tuple[str, ...] = ()) -> pl.DataFrame:
+def infer_of(log: Log, classifier: Classifier | None = None) -> pl.DataFrame:
     """Read and infer."""
     table = labelled_table(log.text, with_forwarded=log.with_forwarded, classifier=classifier or Classifier())
-    return infer(table.drop(drop))
+    return infer(table)
 
 
 def by_address(frame: pl.DataFrame) -> dict[str, dict[str, object]]:
@@ -122,13 +122,6 @@ def test_the_order_of_rows_does_not_matter() -> None:
     assert turned.drop("confidence").equals(infer(table).drop("confidence"))
 
 
-def test_without_further_columns_the_rest_still_speaks() -> None:
-    """A table without signs and crawlers is judged by its fan-in."""
-    log = simulate("cluster-overlay", 3_000, FIRST_HELD_OUT)
-    rows = by_address(infer_of(log, drop=("signs", "crawlers")))
-    assert {row["class"] for row in rows.values()} == {"node"}
-
-
 def test_without_user_agents_nobody_is_shown_to_be_a_person() -> None:
     """A format that logs no user agent leaves private addresses private, and not preserved."""
     log = simulate("vpn", 3_000, FIRST_HELD_OUT)
@@ -161,7 +154,7 @@ def test_tiny_tables(rows: list[str | None]) -> None:
             },
             **{
                 name: pl.Series([0] * len(rows), dtype=pl.UInt64)
-                for name in ("health_probes", "unparsed_requests", "forwarded")
+                for name in ("health_probes", "unparsed_requests", "forwarded", "signs", "crawlers")
             },
             **{
                 name: pl.Series([None] * len(rows), dtype=pl.Datetime("ms", "UTC"))

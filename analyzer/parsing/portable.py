@@ -194,6 +194,11 @@ def _fanin_first(span: Span, _: Output) -> int:
     return 0 if first in (b"", b"-") else fanin_bit(first)
 
 
+def _chain(span: Span, output: Output) -> str | None:
+    plain = span.text in (b"", b"-") or address_number(span.text) is not None
+    return None if plain else _text(span, output)
+
+
 def _tag(span: Span, output: Output) -> int:
     for number, pattern in enumerate(output.patterns, 1):
         whole = not pattern or pattern.endswith(b"\0")
@@ -217,4 +222,5 @@ _VALUES: dict[Kind, Callable[[Span, Output], Any]] = {
     Kind.FANIN: lambda span, _: fanin_bit(span.text),
     Kind.FANIN_FIRST: _fanin_first,
     Kind.TAG: _tag,
+    Kind.CHAIN: _chain,
 }

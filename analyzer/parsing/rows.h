@@ -25,6 +25,7 @@ enum {
     OUT_TAG,
     OUT_OFFSET,
     OUT_LINE,
+    OUT_CHAIN,
     OUT_KINDS
 };
 
@@ -38,7 +39,7 @@ static const struct {
     [OUT_SECONDS_SUM] = {"g", 8, true},   [OUT_METHOD] = {"vu", 16, true},       [OUT_PATH] = {"vu", 16, true},
     [OUT_PROTOCOL] = {"vu", 16, true},    [OUT_READABLE] = {"C", 1, false},      [OUT_FANIN] = {"L", 8, false},
     [OUT_FANIN_FIRST] = {"L", 8, false},  [OUT_TAG] = {"C", 1, false},           [OUT_OFFSET] = {"L", 8, false},
-    [OUT_LINE] = {"I", 4, false},
+    [OUT_LINE] = {"I", 4, false},         [OUT_CHAIN] = {"vu", 16, true},
 };
 
 #define MAX_OUTPUTS 64
@@ -304,6 +305,17 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
         case OUT_LINE:
             PUT(uint32_t, self->lines);
             break;
+        case OUT_CHAIN: {
+            uint64_t high, low;
+            const uint8_t *p = span->start, *stop = span->end;
+            bool none = p == stop || (stop - p == 1 && *p == '-') || read_address(p, stop, &high, &low);
+            set_valid(out, row, !none);
+            if (none)
+                set_view(out, row, text, 0, 0, 0);
+            else if (!put_copy(self, out, row, p, stop, self->layout.json && !span->raw && has_escape(p, stop)))
+                return false;
+            break;
+        }
         }
     }
     self->rows++;

@@ -169,7 +169,7 @@ static bool read_outputs(Scanner *self, PyObject *outputs) {
         out->nullable = KINDS[kind].nullable || (kind == OUT_TEXT && self->layout.json);
         out->field = (uint8_t)field;
         out->n_tags = (uint8_t)n_tags;
-        self->has_text |= KINDS[kind].width == 16 && kind != OUT_ADDRESS;
+        self->has_text |= KINDS[kind].width == 16 && kind != OUT_ADDRESS && kind != OUT_CHAIN;
         for (int t = 0; t < n_tags; t++)
             if (!bytes_at(tags, t, &out->tags[t].text, &out->tags[t].len)) return false;
     }

@@ -39,6 +39,7 @@ class Kind(IntEnum):
     )
     OFFSET = 14
     LINE = 15  #: UInt32, the number of the line since the last `take`, counted from 0 over all lines
+    CHAIN = 16  #: a copy of the text, so that the input may be let go; null where it is empty, ``-`` or one address
 
 
 TIME = pl.Datetime("ms", "UTC")
@@ -61,6 +62,7 @@ DTYPES: dict[Kind, pl.DataType] = {
     Kind.TAG: pl.UInt8(),
     Kind.OFFSET: pl.UInt64(),
     Kind.LINE: pl.UInt32(),
+    Kind.CHAIN: pl.String(),
 }
 
 #: column -> (field it is made from, kind). A column made from its own name is the usual case.

@@ -51,7 +51,7 @@ class Geo:
     asns: list[AutonomousSystem]
 
 
-def geo(labelled: pl.DataFrame, database: GeoDatabase | None, *, top: int) -> Geo:
+def geo(labelled: pl.DataFrame, database: GeoDatabase | None, *, recoverable: int | None = None, top: int) -> Geo:
     """Read geo readiness off a labelled address table.
 
     Parameters
@@ -60,6 +60,8 @@ def geo(labelled: pl.DataFrame, database: GeoDatabase | None, *, top: int) -> Ge
         The address table with the columns that `Classifier.label` appends.
     database
         Where to look visitors up. Without one, every visitor's address counts as locatable.
+    recoverable
+        Considered requests whose client stands in the log beside the remote address; None where none could.
     top
         How many countries and networks to list, the busiest first; 0 lists all.
     """
@@ -85,7 +87,7 @@ def geo(labelled: pl.DataFrame, database: GeoDatabase | None, *, top: int) -> Ge
     return Geo(
         verdict=_verdict(locatable_pct),
         locatable_pct=locatable_pct,
-        locatable_if_recovered_pct=None,
+        locatable_if_recovered_pct=None if recoverable is None else percent(locatable + recoverable, total),
         database=None if database is None else database.describe(),
         countries=countries,
         asns=asns,

@@ -13,6 +13,7 @@ import polars as pl
 from analyzer.addresses.classify import CLASSES
 from analyzer.addresses.ranges import format_addresses
 from analyzer.readings.bitmap import linear_count
+from analyzer.readings.proxies import Suspicion, suspicions
 from analyzer.readings.shares import considered, excluded, percent
 
 PRESERVED_PCT = 99.0
@@ -21,6 +22,7 @@ PARTLY_PCT = 50.0
 """From here it says partly preserved: most visitors keep their address, as with one of two listeners mended."""
 
 _EXAMPLES = 5
+_PRESERVED = pl.col("considered").filter("visitor").sum().alias("preserved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +37,22 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """All requests of one class; `pct` is the share of all requests, so that the five classes add up to 100."""
+    """All requests of one class; `pct` is the share of all requests, so that the five classes add up to 100.
+
+    `preserved` are those considered whose address is the visitor's own: all of the class client, and of the class
+    private those of addresses that look like one person.
+    """
 
     requests: int
     considered: int
+    preserved: int
     addresses: int
     pct: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """Considered requests of one kind; `pct` is their share of all considered requests.
+    """Considered requests of one kind; `pct` is their share of all considered requests, `preserved` as of a class.
 
     `addresses` counts the addresses with a considered request; `examples` and `rules` are those of the busiest, none
     for public clients, whose addresses are nobody's business.
@@ -54,6 +61,7 @@ class KindRow:
     class_: str
     kind: str
     considered: int
+    preserved: int
     pct: float | None
     addresses: int
     examples: list[str]
@@ -78,7 +86,9 @@ class Preservation:
     """The numbers of the headline.
 
     ``requests = considered + sum(excluded)``, ``considered = sum(classes.*.considered) = sum(kinds.*.considered)`` and
-    ``preserved = classes.client.considered``.
+    ``preserved = sum(classes.*.preserved)``. `recoverable_pct` is the share of considered requests whose client is not
+    the logged address but can be found in the chain that the log holds, None where it holds none. `suspicions` are
+    addresses that may be proxies, and were left what their range says.
     """
 
     requests: int
@@ -91,15 +101,18 @@ class Preservation:
     classes: dict[str, ClassCount]
     kinds: list[KindRow]
     addresses: list[AddressRow]
+    suspicions: list[Suspicion]
 
 
-def preservation(labelled: pl.DataFrame, *, top: int) -> Preservation:
+def preservation(labelled: pl.DataFrame, *, recoverable: int | None = None, top: int) -> Preservation:
     """Read preservation off a labelled address table.
 
     Parameters
     ----------
     labelled
-        The address table with the columns that `Classifier.label` appends.
+        The address table with the columns that `analyzer.readings.proxies.infer` appends.
+    recoverable
+        Considered requests whose client stands in the log beside the remote address; None where none could.
     top
         How many addresses to list, the busiest first, ties by address; 0 lists all.
 
@@ -112,19 +125,20 @@ def preservation(labelled: pl.DataFrame, *, top: int) -> Preservation:
     sums = frame.select(pl.sum("requests", "considered"), *excluded()).row(0, named=True)
     requests, total = sums.pop("requests"), sums.pop("considered")
     classes = _classes(frame, requests)
-    preserved = classes["client"].considered
+    preserved = sum(each.preserved for each in classes.values())
     preserved_pct = percent(preserved, total)
     return Preservation(
         requests=requests,
         considered=total,
         preserved=preserved,
         preserved_pct=preserved_pct,
-        recoverable_pct=None,
+        recoverable_pct=None if recoverable is None else percent(recoverable, total),
         verdict=_verdict(preserved_pct),
         excluded=Excluded(**sums),
         classes=classes,
         kinds=_kinds(frame, total),
         addresses=_addresses(frame, top),
+        suspicions=suspicions(labelled, top=top),
     )
 
 
@@ -137,20 +151,20 @@ def _verdict(preserved_pct: float | None) -> str:
 
 
 def _classes(frame: pl.DataFrame, requests: int) -> dict[str, ClassCount]:
-    counted = frame.group_by("class").agg(pl.sum("requests", "considered"), pl.count("address"))
+    counted = frame.group_by("class").agg(pl.sum("requests", "considered"), _PRESERVED, pl.count("address"))
     by_class = {name: counts for name, *counts in counted.iter_rows()}
     classes = {}
     for name in CLASSES:
-        of_class, visits, addresses = by_class.get(name, (0, 0, 0))
-        classes[name] = ClassCount(of_class, visits, addresses, percent(of_class, requests))
+        of_class, visits, own, addresses = by_class.get(name, (0, 0, 0, 0))
+        classes[name] = ClassCount(of_class, visits, own, addresses, percent(of_class, requests))
     return classes
 
 
 def _kinds(frame: pl.DataFrame, total: int) -> list[KindRow]:
     # Selected before they are filtered: a filter copies every column it is given.
     visited = pl.col("considered") > 0
-    visits = frame.select("class", "kind", "considered").filter(visited)
-    counted = visits.group_by("class", "kind").agg(pl.sum("considered"), pl.len())
+    visits = frame.select("class", "kind", "considered", "visitor").filter(visited)
+    counted = visits.group_by("class", "kind").agg(pl.sum("considered"), _PRESERVED, pl.len())
     named = frame.select("class", "kind", "considered", "address", "rule").filter(visited, pl.col("kind") != "public")
     busiest = named.group_by("class", "kind").agg(
         pl.col("address", "rule").top_k_by(["considered", "address"], _EXAMPLES)
@@ -161,8 +175,8 @@ def _kinds(frame: pl.DataFrame, total: int) -> list[KindRow]:
     }
     nothing: tuple[list[str], list[str]] = ([], [])
     return [
-        KindRow(class_, kind, count, percent(count, total), addresses, *samples.get((class_, kind), nothing))
-        for class_, kind, count, addresses in counted.sort(
+        KindRow(class_, kind, count, own, percent(count, total), addresses, *samples.get((class_, kind), nothing))
+        for class_, kind, count, own, addresses in counted.sort(
             "considered", "class", "kind", descending=[True, False, False]
         ).iter_rows()
     ]

@@ -26,7 +26,8 @@ import polars as pl
 from analyzer.addresses.classify import Class
 from analyzer.addresses.ranges import MAPPED, format_addresses
 from analyzer.readings.bitmap import BITS, SATURATED
-from analyzer.readings.proxy_evidence import OUTSIDE, PROBES, Sign, evidence
+from analyzer.readings.proxy_evidence import OUTSIDE, evidence
+from analyzer.tables.columns import PROBES, Sign
 
 CONFIDENT = 0.9
 """Confidence from which an address is re-labelled; below it stays what its range says."""
@@ -131,8 +132,7 @@ def infer(labelled: pl.DataFrame, *, nodes_known: bool = False) -> pl.DataFrame:
     Parameters
     ----------
     labelled
-        The address table with the columns that `Classifier.label` appends. Without the columns of
-        `analyzer.readings.proxy_evidence.OPTIONAL` fewer terms speak.
+        The address table with the columns that `Classifier.label` appends.
     nodes_known
         A cluster file named all nodes: whatever else stands for others is no node.
 
@@ -237,7 +237,7 @@ def _with_roles(frame: pl.DataFrame, *, nodes_known: bool) -> pl.DataFrame:
     gateway = private & pl.col("v4") & (pl.col("last_byte") <= 1)
     # Pods behind svclb or kube-proxy, by the cluster CIDRs that k3s, RKE2, flannel, kind and kubeadm come with.
     pods = pl.any_horizontal(pl.col("address").is_between(*_cidr(first)) for first in (0x0AF4, 0x0A2A))
-    prober = pl.col("signs").fill_null(0)
+    prober = pl.col("signs")
     node_probe, lb_probe = (prober & int(Sign.KUBE_PROBE)) > 0, (prober & int(PROBES & ~Sign.KUBE_PROBE)) > 0
     peers = (private & sure).sum()
     subnets = pl.col("subnet").filter(private & sure).n_unique()

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from enum import IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from analyzer.addresses.ranges import MAPPED
 from analyzer.readings.bitmap import BITS
+from analyzer.tables.columns import Sign
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,34 +31,14 @@ _SUBNETS = 2000
 """Subnets, at the least, that the visitors of a public site come from."""
 _VISIT = 4
 """Requests that come together from one visitor: behind a proxy, so many bring one user agent between them."""
-
-
-class Sign(IntFlag):
-    """What an address sent at least once (column ``signs``)."""
-
-    KUBE_PROBE = 1
-    ELB_PROBE = 2
-    GOOGLE_PROBE = 4
-    AZURE_PROBE = 8
-    OTHER_PROBE = 16
-    CRAWLER = 32
-    PROXY_HEADER = 64
-    BINARY = 128
-    SCAN = 256
-
-
-PROBES = Sign.KUBE_PROBE | Sign.ELB_PROBE | Sign.GOOGLE_PROBE | Sign.AZURE_PROBE | Sign.OTHER_PROBE
 OUTSIDE = Sign.CRAWLER | Sign.PROXY_HEADER | Sign.BINARY | Sign.SCAN
 """What the Internet sends and nobody inside does."""
 
-OPTIONAL = {"signs": pl.UInt32(), "crawlers": pl.UInt64()}
-"""Evidence that a table may lack: without it, the terms that read it say nothing."""
-
 _COLUMNS = (
-    "requests", "unparsed_requests", "first_time", "last_time", "user_agents", "forwarded", "kind", *OPTIONAL,
+    "requests", "unparsed_requests", "first_time", "last_time", "user_agents", "forwarded", "kind", "signs", "crawlers",
 )  # fmt: skip
 _ESTIMATES = pl.Series([-BITS * math.log((BITS - min(ones, BITS - 1)) / BITS) for ones in range(BITS + 1)])
-_HAS = pl.col("signs").fill_null(0)
+_HAS = pl.col("signs")
 _SUBNET = ("public", "subnet")
 
 
@@ -79,15 +59,13 @@ def evidence(labelled: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     labelled
-        The address table with the columns that `Classifier.label` appends; columns of `OPTIONAL` may be missing.
+        The address table with the columns that `Classifier.label` appends.
 
     Returns
     -------
     polars.DataFrame
         A row for each such address, `row` being its place in `labelled`.
     """
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in OPTIONAL.items() if name not in labelled.columns]
-    labelled = labelled.with_columns(missing)
     visits = (pl.col("requests") - pl.col("health_probes") - pl.col("unparsed_requests")).cast(pl.Int64)
     log = _log(labelled.select(*_COLUMNS, visits=visits))
     public = (pl.col("class") == "client").alias("public")

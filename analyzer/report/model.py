@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analyzer.readings.rate_limit import RateLimit
     from analyzer.readings.skew import Skew
     from analyzer.readings.timeline import Timeline
+    from analyzer.readings.trust import Trust
 
 SCHEMA = "logscan.report/1"
 
@@ -85,7 +86,7 @@ class Report:
     version: str
     input: Input
     preservation: Preservation
-    trust: None = None
+    trust: Trust
     signals: dict[str, int]
     skew: Skew
     geo: Geo

@@ -16,6 +16,7 @@ from analyzer.report.sections.rate_limit import rate_limit
 from analyzer.report.sections.read import read_input, signals
 from analyzer.report.sections.skew import skew
 from analyzer.report.sections.timeline import timeline
+from analyzer.report.sections.trust import trust
 
 if TYPE_CHECKING:
     from analyzer.report.model import Report
@@ -42,6 +43,7 @@ class TableFormat:
         headline(page, report)
         addresses(page, report.preservation)
         page.blank()
+        trust(page, report.trust)
         skew(page, report.skew)
         geo(page, report.geo, report.preservation)
         rate_limit(page, report.rate_limit)

@@ -36,7 +36,7 @@ typedef struct {
 } Row;
 
 typedef struct {
-    uint64_t health_probes, unparsed_requests, errors;
+    uint64_t health_probes, unparsed_requests, errors, signs, crawlers;
 } Rare;
 
 typedef struct {
@@ -58,6 +58,8 @@ typedef struct {
     Row nowhere; /* requests without an address */
     Rare rare_nowhere;
     uint64_t tags[N_TAGS];
+    uint32_t agent_signs[N_TAGS], request_signs[N_TAGS]; /* columns.Sign of each tag */
+    uint32_t probes, crawler;
 } AddressTable;
 
 static inline Row *row_at(const AddressTable *self, size_t i) { return &self->blocks[i / BLOCK].rows[i % BLOCK]; }
@@ -126,7 +128,7 @@ static uint32_t find_row(AddressTable *self, uint32_t hash, uint64_t high, uint6
 
 /* ---- rows that come --------------------------------------------------------------------------------------------- */
 
-enum { ADDRESS, TIME, STATUS, BYTES, USER_AGENTS, FORWARDED, PROBE, SIGNAL, READABLE, UNTRIED, UNNAMED, N_COLUMNS };
+enum { ADDRESS, TIME, STATUS, BYTES, USER_AGENTS, FORWARDED, AGENT, REQUEST, READABLE, UNTRIED, UNNAMED, N_COLUMNS };
 
 static const struct {
     const char *format;
@@ -163,8 +165,8 @@ typedef struct {
     size_t n;
 } Adding;
 
-static inline uint8_t outcome_of(const Cells *cells, int64_t i, uint16_t status) {
-    if (*cell(&cells[PROBE], i)) return HEALTH_PROBE;
+static inline uint8_t outcome_of(const Cells *cells, int64_t i, uint16_t status, bool probe) {
+    if (probe) return HEALTH_PROBE;
     if (status != 400 && status != 408 && status != 497 && status != 505) return CONSIDERED;
     bool unread = *cell(&cells[UNTRIED], i) && (!*cell(&cells[READABLE], i) || *cell(&cells[UNNAMED], i));
     return unread ? UNPARSED_REQUEST : CONSIDERED;
@@ -238,10 +240,15 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
             }
             uint16_t status = 0;
             if (is_there(&cells[STATUS], i)) memcpy(&status, cell(&cells[STATUS], i), 2);
-            outcomes[i] = outcome_of(cells, i, status);
+            uint8_t agent = *cell(&cells[AGENT], i), request = *cell(&cells[REQUEST], i);
+            outcomes[i] = outcome_of(cells, i, status, self->agent_signs[agent] & self->probes);
             sum_up(row, rare, cells, i, status, outcomes[i]);
-            uint8_t tag = *cell(&cells[SIGNAL], i);
-            if (tag) self->tags[tag]++;
+            if (agent | request) {
+                uint32_t signs = self->agent_signs[agent] | self->request_signs[request];
+                rare->signs |= signs;
+                rare->crawlers += (signs & self->crawler) != 0;
+                if (request) self->tags[request]++;
+            }
         }
     }
     return true;
@@ -307,7 +314,7 @@ static PyObject *table_since(PyObject *object, PyObject *row) {
 
 static Py_ssize_t table_length(PyObject *self) { return (Py_ssize_t)((AddressTable *)self)->n_rows; }
 
-PyDoc_STRVAR(tags_doc, "tags()\n--\n\nHow many rows had each value of `signal`, as 256 UInt64 in native order; not for 0.");
+PyDoc_STRVAR(tags_doc, "tags()\n--\n\nHow many rows had each value of `request`, as 256 UInt64 in native order; not for 0.");
 
 static PyObject *table_tags(PyObject *object, PyObject *unused) {
     AddressTable *self = (AddressTable *)object;
@@ -315,19 +322,21 @@ static PyObject *table_tags(PyObject *object, PyObject *unused) {
     return PyBytes_FromStringAndSize((const char *)self->tags, sizeof self->tags);
 }
 
-enum { REQUESTS, HEALTH_PROBES, UNPARSED_REQUESTS, ERRORS, SUM_OF_BYTES, FIRST_TIME, LAST_TIME, AGENT_BITS, FORWARDED_BITS, N_SUMS };
+enum { REQUESTS, HEALTH_PROBES, UNPARSED_REQUESTS, ERRORS, SUM_OF_BYTES, FIRST_TIME, LAST_TIME, AGENT_BITS, FORWARDED_BITS, SIGNS, CRAWLERS, N_SUMS };
 
 static const char *const SUMS[N_SUMS][2] = {
     {"requests", "L"}, {"health_probes", "L"},   {"unparsed_requests", "L"},
     {"errors", "L"},   {"bytes", "L"},           {"first_time", "tsm:UTC"},
     {"last_time", "tsm:UTC"}, {"user_agents", "L"}, {"forwarded", "L"},
+    {"signs", "L"},    {"crawlers", "L"},
 };
 
 /* Write row i of those that leave; return whether it had a time. */
 static inline bool put_row(const Row *row, const Rare *rare, Buffer *address, Buffer *sums, size_t i) {
     uint64_t words[2] = {row->low, row->high};
     uint64_t values[N_SUMS] = {row->requests, rare->health_probes, rare->unparsed_requests, rare->errors, row->bytes,
-                               (uint64_t)row->first_time, (uint64_t)row->last_time, row->user_agents, row->forwarded};
+                               (uint64_t)row->first_time, (uint64_t)row->last_time, row->user_agents, row->forwarded,
+                               rare->signs, rare->crawlers};
     memcpy(address->data + 16 * i, words, 16);
     for (int column = 0; column < N_SUMS; column++) memcpy(sums[column].data + 8 * i, &values[column], 8);
     return row->first_time <= row->last_time;
@@ -382,16 +391,34 @@ static PyObject *table_rows(PyObject *object, PyObject *unused) {
 
 /* ---- the Python type -------------------------------------------------------------------------------------------- */
 
+/* Read a tuple of at most N_TAGS numbers. */
+static bool read_signs(PyObject *tuple, uint32_t *signs) {
+    Py_ssize_t n = PyTuple_Size(tuple);
+    if (n > N_TAGS) PyErr_SetString(PyExc_ValueError, "expected at most 256 tags");
+    for (Py_ssize_t i = 0; i < n && !PyErr_Occurred(); i++) signs[i] = (uint32_t)PyLong_AsUnsignedLong(PyTuple_GetItem(tuple, i));
+    return !PyErr_Occurred();
+}
+
 static PyObject *table_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     unsigned long long seed[2];
+    PyObject *agent_signs, *request_signs;
+    unsigned int probes, crawler;
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "(KK)", &seed[0], &seed[1])) return NULL;
+    if (!PyArg_ParseTuple(args, "(KK)O!O!II", &seed[0], &seed[1], &PyTuple_Type, &agent_signs, &PyTuple_Type, &request_signs,
+                          &probes, &crawler))
+        return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     AddressTable *self = (AddressTable *)alloc(type, 0);
     if (self == NULL) return NULL;
     self->nowhere = (Row){.first_time = INT64_MAX, .last_time = INT64_MIN};
     self->seed[0] = seed[0];
     self->seed[1] = seed[1];
+    self->probes = probes;
+    self->crawler = crawler;
+    if (!read_signs(agent_signs, self->agent_signs) || !read_signs(request_signs, self->request_signs)) {
+        Py_DECREF(self);
+        return NULL;
+    }
     return (PyObject *)self;
 }
 

@@ -14,7 +14,7 @@ from analyzer.arrow import frame_of
 from analyzer.native import compiled, random_seed
 from analyzer.parsing.scanner import use_native
 from analyzer.parsing.schema import TIME
-from analyzer.tables.columns import complete
+from analyzer.tables.columns import AGENT_SIGNS, PROBES, REQUEST_SIGNS, Sign, complete
 
 _NATIVE = compiled("analyzer.tables._address_table")
 
@@ -28,8 +28,8 @@ ROWS = (
     "bytes",
     "user_agents",
     "forwarded",
-    "probe",
-    "signal",
+    "agent",
+    "request",
     "readable",
     "untried",
     "unnamed",
@@ -41,7 +41,8 @@ NO_ADDRESS = 2**32 - 1
 #: What is said of each row: the number of its address, and what the request was (`analyzer.tables.columns.Outcome`).
 MARKS: dict[str, pl.DataType] = {"number": pl.UInt32(), "outcome": pl.UInt8()}
 
-#: The table. `errors` counts status 500 and above; `user_agents` and `forwarded` are fan-in bitmaps.
+#: The table. `errors` counts status 500 and above; `user_agents` and `forwarded` are fan-in bitmaps; `signs` says what
+#: was sent at least once (`analyzer.tables.columns.Sign`), `crawlers` how many requests have a crawler's user agent.
 ADDRESSES: dict[str, pl.DataType] = {
     "address": pl.UInt128(),
     "requests": COUNT,
@@ -53,6 +54,8 @@ ADDRESSES: dict[str, pl.DataType] = {
     "last_time": TIME,
     "user_agents": COUNT,
     "forwarded": COUNT,
+    "signs": COUNT,
+    "crawlers": COUNT,
 }
 
 #: Rows that the portable table sums up at once: each time costs a pass over all that it has.
@@ -72,7 +75,7 @@ class AddressTable(Protocol):
         """The addresses from this number on."""
 
     def tags(self) -> dict[int, int]:
-        """How many rows had each value of ``signal`` but 0, see `analyzer.tables.columns.name_signals`."""
+        """How many rows had each value of ``request`` but 0, see `analyzer.tables.columns.name_signals`."""
 
     def rows(self) -> pl.DataFrame:
         """The table, see `ADDRESSES`, in the order of the numbers; a last row holds the requests without an address."""
@@ -87,7 +90,7 @@ class NativeAddressTable:
     """address_table.c behind the contract of `AddressTable`."""
 
     def __init__(self) -> None:
-        self._table = _NATIVE.AddressTable(random_seed())
+        self._table = _NATIVE.AddressTable(random_seed(), AGENT_SIGNS, REQUEST_SIGNS, int(PROBES), int(Sign.CRAWLER))
 
     def __len__(self) -> int:
         """How many addresses there are."""
@@ -138,7 +141,7 @@ class PortableAddressTable:
             NO_ADDRESS if address is None else numbers.setdefault(address, len(numbers))
             for address in rows["address"].to_list()
         ]
-        for tag, count in rows.filter(pl.col("signal") > 0)["signal"].value_counts().iter_rows():
+        for tag, count in rows.filter(pl.col("request") > 0)["request"].value_counts().iter_rows():
             self._tags[tag] = self._tags.get(tag, 0) + count
         grouped = rows.group_by("address", maintain_order=True).agg(
             requests=pl.len().cast(COUNT),
@@ -150,6 +153,8 @@ class PortableAddressTable:
             last_time=pl.col("time").max(),
             user_agents=pl.col("user_agents").bitwise_or(),
             forwarded=pl.col("forwarded").bitwise_or(),
+            signs=pl.col("sign").bitwise_or(),
+            crawlers=((pl.col("sign") & int(Sign.CRAWLER)) > 0).sum().cast(COUNT),
         )
         self._parts.append(grouped)
         self._waiting += grouped.height
@@ -166,7 +171,8 @@ class PortableAddressTable:
                 pl.col("requests", "health_probes", "unparsed_requests", "errors", "bytes").sum(),
                 pl.col("first_time").min(),
                 pl.col("last_time").max(),
-                pl.col("user_agents", "forwarded").bitwise_or(),
+                pl.col("user_agents", "forwarded", "signs").bitwise_or(),
+                pl.col("crawlers").sum(),
             )
         )
         self._parts, self._waiting = [summed], 0

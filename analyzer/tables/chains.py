@@ -70,7 +70,7 @@ _WANTED = {
     "peer": ("realip_remote_addr", Kind.ADDRESS),
     "proxied": ("proxy_protocol_addr", Kind.ADDRESS),
     "single": ("x_forwarded_for", Kind.ADDRESS),
-    "chain": ("x_forwarded_for", Kind.TEXT),
+    "chain": ("x_forwarded_for", Kind.CHAIN),
 }
 _DISTINCT: dict[str, pl.DataType] = {
     "address": _ADDRESS,

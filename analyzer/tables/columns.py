@@ -6,7 +6,7 @@ GoogleHC, Azure's "Load Balancer Agent" and HealthProbe, each in its vendor's do
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -28,6 +28,45 @@ REQUEST_SIGNALS = {
 }
 _REQUEST_TAGS = [(name, pattern) for name, patterns in REQUEST_SIGNALS.items() for pattern in patterns]
 
+
+class Sign(IntFlag):
+    """What an address sent at least once: who does so stands inside, or lets the Internet through."""
+
+    KUBE_PROBE = 1
+    ELB_PROBE = 2
+    GOOGLE_PROBE = 4
+    AZURE_PROBE = 8
+    OTHER_PROBE = 16
+    CRAWLER = 32
+    PROXY_HEADER = 64
+    BINARY = 128
+    SCAN = 256
+
+
+PROBES = Sign.KUBE_PROBE | Sign.ELB_PROBE | Sign.GOOGLE_PROBE | Sign.AZURE_PROBE | Sign.OTHER_PROBE
+
+#: Beginnings of user agents; the first that fits counts. Crawlers name themselves as Mozilla does, and an old browser
+#: did so as well.
+_AGENTS = {
+    **dict(zip(HEALTH_PROBES, (Sign(1 << bit) for bit in (0, 1, 2, 3, 4)), strict=True)),
+    b"Mozilla/5.0 (compatible; MSIE ": Sign(0),
+    b"Mozilla/5.0 (compatible; ": Sign.CRAWLER,
+    b"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ": Sign.CRAWLER,
+    b"facebookexternalhit/": Sign.CRAWLER,
+    b"Twitterbot/": Sign.CRAWLER,
+    b"Googlebot": Sign.CRAWLER,
+}
+_PATHS_SCANNED = (b"/.env", b"/.git/", b"/vendor/phpunit/", b"/boaform/", b"/cgi-bin/", b"/HNAP1")
+#: The same of requests: what gives a protocol away, other bytes that are no text, paths that only scanners ask for.
+_REQUESTS = {
+    **{pattern: Sign.BINARY if name.startswith("tls") else Sign.PROXY_HEADER for name, pattern in _REQUEST_TAGS},
+    b"\\x": Sign.BINARY,
+    b"\\u00": Sign.BINARY,
+    **{method + path: Sign.SCAN for path in _PATHS_SCANNED for method in (b"GET ", b"POST ")},
+}
+#: The signs of each value of ``agent`` and of ``request``, whose patterns these are; 0 is none of them.
+AGENT_SIGNS, REQUEST_SIGNS = ((0, *map(int, signs.values())) for signs in (_AGENTS, _REQUESTS))
+
 #: nginx could not read the request with these, so it never looked for the client behind the peer.
 _UNREAD_STATUS = (400, 408, 497, 505)
 
@@ -48,8 +87,8 @@ _WANTED: dict[str, tuple[str, Kind, tuple[bytes, ...], object]] = {
     "bytes": ("body_bytes_sent", Kind.UINT64, (), None),
     "user_agents": ("user_agent", Kind.FANIN, (), 0),
     "forwarded": ("x_forwarded_for", Kind.FANIN_FIRST, (), 0),
-    "probe": ("user_agent", Kind.TAG, HEALTH_PROBES, 0),
-    "signal": ("request", Kind.TAG, tuple(pattern for _, pattern in _REQUEST_TAGS), 0),
+    "agent": ("user_agent", Kind.TAG, tuple(_AGENTS), 0),
+    "request": ("request", Kind.TAG, tuple(_REQUESTS), 0),
     "readable": ("request", Kind.READABLE, (), 1),
     "untried": ("upstream_addr", Kind.TAG, (b"-", b""), 1),
     "unnamed": ("upstream_name", Kind.TAG, (b"",), 0),
@@ -76,7 +115,7 @@ def has_exact_times(layout: Layout) -> bool:
 
 
 def complete(rows: pl.DataFrame) -> pl.DataFrame:
-    """Fill in what the format does not carry, and say of each row what its request was (`Outcome`).
+    """Fill in what the format does not carry, and say of each row what its request was (`Outcome`) and shows (`Sign`).
 
     A request counts as unread where nginx refused it before it looked for the client (status 400, 408, 497, 505),
     tried no upstream, and either could not read the request line or had not chosen a server: ingress-nginx then writes
@@ -87,7 +126,7 @@ def complete(rows: pl.DataFrame) -> pl.DataFrame:
         for name, (_, kind, _, absent) in _WANTED.items()
         if name not in rows.columns
     ]
-    probe = pl.col("probe") > 0
+    probe = (pl.col("sign") & int(PROBES)) > 0
     unread = (
         pl.col("status").is_in(_UNREAD_STATUS).fill_null(value=False)
         & (pl.col("untried") > 0)
@@ -100,12 +139,17 @@ def complete(rows: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(Outcome.UNPARSED_REQUEST.value, pl.UInt8()))
         .otherwise(pl.lit(Outcome.CONSIDERED.value, pl.UInt8()))
     )
-    return rows.with_columns(missing).with_columns(outcome=outcome)
+    rows = rows.with_columns(missing)
+    signs = [
+        pl.Series(table, dtype=pl.UInt64).gather(rows[tag])
+        for tag, table in (("agent", AGENT_SIGNS), ("request", REQUEST_SIGNS))
+    ]
+    return rows.with_columns((signs[0] | signs[1]).alias("sign")).with_columns(outcome=outcome)
 
 
 def name_signals(tags: dict[int, int]) -> dict[str, int]:
-    """How many requests carry each of `REQUEST_SIGNALS`, by how many had each value of ``signal``."""
+    """How many requests carry each of `REQUEST_SIGNALS`, by how many had each value of ``request``."""
     counts = dict.fromkeys(REQUEST_SIGNALS, 0)
-    for tag, count in tags.items():
-        counts[_REQUEST_TAGS[tag - 1][0]] += count
+    for tag, (name, _) in enumerate(_REQUEST_TAGS, 1):
+        counts[name] += tags.get(tag, 0)
     return counts

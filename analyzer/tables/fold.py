@@ -4,7 +4,9 @@
 table      key                         holds
 =========  ==========================  ===============================================================================
 addresses  address                     requests, health_probes, unparsed_requests, errors (status >= 500), bytes,
-                                       first_time, last_time, user_agents and forwarded (fan-in bitmaps)
+                                       first_time, last_time, user_agents and forwarded (fan-in bitmaps),
+                                       signs, crawlers
+chains     see analyzer.tables.chains  requests, lost, claimed
 timeline   time, class                 requests, considered
 sources    source                      considered
 limits     limit, address              rejected_low, rejected_high
@@ -22,12 +24,16 @@ import polars as pl
 
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, new_address_table
-from analyzer.tables.columns import name_signals
+from analyzer.tables.chains import Chains, ChainTable, chain_outputs
+from analyzer.tables.columns import name_signals, narrow_outputs
 from analyzer.tables.limit_req import REJECTIONS, Limit, Simulator, new_simulator
 from analyzer.tables.timeline import Labels, TimelineTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from analyzer.parsing.formats import Layout
+    from analyzer.parsing.schema import Output
 
 _SOURCES = {"source": pl.UInt32(), "considered": COUNT}
 #: Rows that wait until their addresses are labelled: many small files would cost more by the frame than by the row.
@@ -44,7 +50,13 @@ class Tables:
     sources: pl.DataFrame
     limits: pl.DataFrame
     limit_requests: int
+    chains: Chains
     signals: dict[str, int] = field(default_factory=dict)
+
+
+def fold_outputs(layout: Layout) -> list[Output]:
+    """What to ask a scanner for, so that a fold can add its rows."""
+    return [*narrow_outputs(layout), *chain_outputs(layout)]
 
 
 class Fold:
@@ -62,6 +74,7 @@ class Fold:
         self._grid = grid
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
+        self._chains = ChainTable(labels)
         self._sources: dict[int, int] = {}
         self._waiting: list[tuple[int, pl.DataFrame]] = []
         self._rows_waiting = 0
@@ -75,6 +88,7 @@ class Fold:
         marks = self._addresses.add(rows)
         known = rows["time"] if "time" in rows.columns else pl.lit(None, TIME).alias("time")
         marked = marks.with_columns(known)
+        self._chains.add(rows.with_columns(marks["outcome"]))
         if source not in self._simulators:
             self._simulators[source] = new_simulator(self._grid, whole_seconds=not exact_times)
         arrivals = marked.select("time", "number", "outcome")
@@ -116,5 +130,6 @@ class Fold:
                 "limit", addresses["address"].gather(limits["number"]), "rejected_low", "rejected_high"
             ),
             limit_requests=self._limit_requests,
+            chains=self._chains.table(),
             signals=name_signals(self._addresses.tags()),
         )

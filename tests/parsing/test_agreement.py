@@ -114,7 +114,7 @@ FITTING = list(
 FITTING_IDS = [f"{layout.name}-{number}" for number, (layout, _) in enumerate(FITTING)]
 PADS = range(131)
 #: What can be made of any field's text.
-RAW = (Kind.TEXT, Kind.ADDRESS, Kind.FANIN, Kind.SECONDS_SUM, Kind.LINE)
+RAW = (Kind.TEXT, Kind.CHAIN, Kind.ADDRESS, Kind.FANIN, Kind.SECONDS_SUM, Kind.LINE)
 
 HOSTILE = st.sampled_from([
     b'"', b"[", b"]", b" ", b"  ", b"-", b" - ", b"] [", b'" "', b":", b" : ", b",", b", ", b".", b"0", b"9",

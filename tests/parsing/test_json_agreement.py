@@ -84,7 +84,16 @@ PIECES = st.lists(
 
 def wanted_of(layout: JsonFormat) -> list[Output]:
     """Whatever can be made of any field, whether it makes sense or not."""
-    kinds = (Kind.TEXT, Kind.FANIN_FIRST, Kind.PATH, Kind.PROTOCOL, Kind.SECONDS_SUM, Kind.ADDRESS, Kind.TAG)
+    kinds = (
+        Kind.TEXT,
+        Kind.FANIN_FIRST,
+        Kind.PATH,
+        Kind.PROTOCOL,
+        Kind.SECONDS_SUM,
+        Kind.ADDRESS,
+        Kind.TAG,
+        Kind.CHAIN,
+    )
     more = [
         Output(f"{number}_{kind.name}", kind, number, (b"", b"a") if kind is Kind.TAG else ())
         for number in range(min(len(layout.fields), 4))

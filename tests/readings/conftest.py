@@ -9,6 +9,7 @@ import pytest
 
 from analyzer.addresses.classify import Class
 from analyzer.addresses.ranges import to_number
+from analyzer.parsing.schema import TIME
 
 Rows = Callable[..., pl.DataFrame]
 Schema = dict[str, pl.DataType | type[pl.DataType]]
@@ -26,6 +27,10 @@ _DEFAULTS: dict[str, object] = {
     "node": None,
     "in_cluster": False,
     "health_probe": False,
+    "confidence": None,
+    "evidence": None,
+    "first_time": None,
+    "last_time": None,
 }
 _COUNTS = ("requests", "health_probes", "unparsed_requests", "user_agents", "forwarded")
 _SCHEMA: Schema = {
@@ -37,6 +42,12 @@ _SCHEMA: Schema = {
     "node": pl.String,
     "in_cluster": pl.Boolean,
     "health_probe": pl.Boolean,
+    "confidence": pl.Float32,
+    "evidence": pl.Categorical,
+    "first_time": TIME,
+    "last_time": TIME,
+    "range_class": Class,
+    "visitor": pl.Boolean,
 }
 
 
@@ -48,6 +59,8 @@ def labelled() -> Rows:
         filled = [{**_DEFAULTS, **row} for row in rows]
         for row in filled:
             row["address"] = row["address"] and to_number(str(row["address"]))
+            row.setdefault("range_class", row["class"])
+            row.setdefault("visitor", row["class"] == "client")
         return pl.DataFrame(filled, schema=_SCHEMA, orient="row")
 
     return make

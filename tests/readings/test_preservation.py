@@ -10,6 +10,7 @@ import pytest
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.ranges import to_number
 from analyzer.readings.preservation import Preservation, preservation
+from analyzer.readings.proxies import infer
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -121,11 +122,12 @@ def test_kinds_name_examples_and_rules_but_no_visitor(labelled: Rows) -> None:
     assert kinds[1].examples == []
 
 
-def test_classifier_output_is_accepted(labelled: Rows) -> None:
-    """What `Classifier.label` appends is what the reading reads."""
+def test_what_is_labelled_and_inferred_is_accepted(labelled: Rows) -> None:
+    """What `Classifier.label` and `infer` append is what the reading reads."""
     table = labelled({"address": "10.0.0.10", "requests": 3}, {"address": "8.8.8.8", "requests": 1}, {"requests": 2})
-    table = table.drop("class", "kind", "rule", "node", "in_cluster", "health_probe")
-    reading = preservation(Classifier(declared(node=["10.0.0.0/24"])).label(table), top=20)
+    own = ("class", "kind", "rule", "node", "in_cluster", "health_probe", "confidence", "evidence", "visitor")
+    table = table.drop(own).with_columns(signs=pl.lit(0, pl.UInt64), crawlers=pl.lit(0, pl.UInt64))
+    reading = preservation(infer(Classifier(declared(node=["10.0.0.0/24"])).label(table)), top=20)
     assert reading.preserved_pct == 25.0
     assert reading.excluded.unknown == 2
     assert reading.addresses[0].address == "10.0.0.10"

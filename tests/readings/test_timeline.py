@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from analyzer.addresses.classify import Class
 from analyzer.readings.timeline import MAX_POINTS, timeline
+
+Rows = Callable[..., pl.DataFrame]
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 Schema = dict[str, pl.DataType | type[pl.DataType]]
@@ -19,7 +22,7 @@ def table(*rows: tuple[datetime, str, int, int]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def test_a_point_sums_its_classes() -> None:
+def test_a_point_sums_its_classes(labelled: Rows) -> None:
     """A bucket's percentage is that of its client requests; buckets come in order of time."""
     minute = timedelta(minutes=1)
     reading = timeline(
@@ -29,6 +32,7 @@ def test_a_point_sums_its_classes() -> None:
             (START, "node", 9, 9),
         ),
         60,
+        labelled(),
     )
     assert [(point.time, point.requests, point.considered, point.preserved_pct) for point in reading.points] == [
         (START, 14, 12, 25.0),
@@ -37,32 +41,55 @@ def test_a_point_sums_its_classes() -> None:
     assert reading.bucket_seconds == 60
 
 
-def test_a_week_of_minutes_is_widened_and_loses_nothing() -> None:
+def test_a_week_of_minutes_is_widened_and_loses_nothing(labelled: Rows) -> None:
     """10,080 minutes become 672 quarters of an hour with the same requests."""
     rows = [(START + timedelta(minutes=minute), "client", 2, 1) for minute in range(10_080)]
-    reading = timeline(table(*rows), 60)
+    reading = timeline(table(*rows), 60, labelled())
     assert reading.bucket_seconds == 900
     assert len(reading.points) == 672
     assert reading.points[0].time == START
     assert sum(point.requests for point in reading.points) == 20_160
 
 
-def test_years_still_fit() -> None:
+def test_years_still_fit(labelled: Rows) -> None:
     """Ten years of days fit, in buckets of whole days."""
     rows = [(START + timedelta(days=day), "client", 1, 1) for day in range(3653)]
-    reading = timeline(table(*rows), 86_400)
+    reading = timeline(table(*rows), 86_400, labelled())
     assert len(reading.points) <= MAX_POINTS
     assert reading.bucket_seconds % 86_400 == 0
 
 
-def test_one_wrong_clock_does_not_blur_the_rest() -> None:
+def test_one_wrong_clock_does_not_blur_the_rest(labelled: Rows) -> None:
     """A line from 1970 is one point more, not a reason for wider buckets."""
     rows = [(START + timedelta(minutes=minute), "client", 1, 1) for minute in range(100)]
-    reading = timeline(table((datetime(1970, 1, 1, tzinfo=UTC), "client", 1, 1), *rows), 60)
+    reading = timeline(table((datetime(1970, 1, 1, tzinfo=UTC), "client", 1, 1), *rows), 60, labelled())
     assert reading.bucket_seconds == 60
     assert len(reading.points) == 101
 
 
-def test_an_empty_log_has_no_points() -> None:
+def test_an_empty_log_has_no_points(labelled: Rows) -> None:
     """No request, no point."""
-    assert timeline(table(), 60).points == []
+    assert timeline(table(), 60, labelled()).points == []
+
+
+def test_what_was_inferred_shows_at_its_time(labelled: Rows) -> None:
+    """Edges that nobody published stop when the proxy in front is taken away, and from then on all is preserved."""
+    rows = [(START + timedelta(minutes=minute), "client", 10, 10) for minute in range(10)]
+    last = START + timedelta(minutes=4, seconds=59)
+    edges = [
+        {"address": f"198.51.100.{n}", "class": "lb", "kind": "inferred", "range_class": "client", "requests": 20,
+         "first_time": START, "last_time": last} for n in (1, 2)
+    ]  # fmt: skip
+    reading = timeline(table(*rows), 60, labelled(*edges))
+    assert [point.preserved for point in reading.points] == [2] * 5 + [10] * 5
+
+
+def test_private_visitors_are_preserved_while_they_are_there(labelled: Rows) -> None:
+    """A private address that looks like one person adds its requests between its first and its last."""
+    rows = [(START + timedelta(minutes=minute), "private", 10, 10) for minute in range(4)]
+    person = {
+        "address": "10.8.0.7", "class": "private", "visitor": True, "requests": 4,
+        "first_time": START + timedelta(minutes=1), "last_time": START + timedelta(minutes=2, seconds=30),
+    }  # fmt: skip
+    reading = timeline(table(*rows), 60, labelled(person))
+    assert [point.preserved for point in reading.points] == [0, 2, 2, 0]

@@ -12,6 +12,7 @@ from analyzer.readings.preservation import AddressRow, ClassCount, Excluded, Kin
 from analyzer.readings.rate_limit import RateLimit, Simulation, Suggestion
 from analyzer.readings.skew import Group, Skew
 from analyzer.readings.timeline import Point, Timeline
+from analyzer.readings.trust import Forged, Hop, Trust
 from analyzer.report.model import Input, RejectedSample, Report, SourceRow
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -44,22 +45,23 @@ def _preservation() -> Preservation:
         verdict="not-preserved",
         excluded=Excluded(4210, 93, 0, 0),
         classes={
-            "client": ClassCount(451_415, 447_112, 199_203, 15.0221),
-            "node": ClassCount(2_553_588, 2_553_588, 9, 84.9779),
-            "lb": ClassCount(0, 0, 0, 0.0),
-            "private": ClassCount(0, 0, 0, 0.0),
-            "unknown": ClassCount(0, 0, 0, 0.0),
+            "client": ClassCount(451_415, 447_112, 447_112, 199_203, 15.0221),
+            "node": ClassCount(2_553_588, 2_553_588, 0, 9, 84.9779),
+            "lb": ClassCount(0, 0, 0, 0, 0.0),
+            "private": ClassCount(0, 0, 0, 0, 0.0),
+            "unknown": ClassCount(0, 0, 0, 0, 0.0),
         },
         kinds=[
-            KindRow("node", "cni-gateway", 1_702_330, 56.7311, 6, gateways,
+            KindRow("node", "cni-gateway", 1_702_330, 0, 56.7311, 6, gateways,
                     ["cluster.json: podCIDR of worker-1", "cluster.json: podCIDR of worker-2"]),
-            KindRow("node", "node", 851_258, 28.3686, 3, ["10.0.10.11", "10.0.10.14", "10.0.10.17"],
+            KindRow("node", "node", 851_258, 0, 28.3686, 3, ["10.0.10.11", "10.0.10.14", "10.0.10.17"],
                     ["cluster.json: node worker-1"]),
-            KindRow("client", "public", 447_112, 14.9003, 199_203, [], []),
+            KindRow("client", "public", 447_112, 447_112, 14.9003, 199_203, [], []),
         ],
         addresses=[
             AddressRow("10.244.1.0", "node", "cni-gateway", "cluster.json: podCIDR of worker-1", 400_000, 266, None)
         ],
+        suspicions=[],
     )  # fmt: skip
 
 
@@ -70,6 +72,8 @@ def report() -> Report:
         version="0.1.0",
         input=_input(),
         preservation=_preservation(),
+        trust=Trust("spoofed", 3, [Hop(2, 3)], "the logged address of 3 requests is what the client wrote",
+                    [Forged("1.1.1.1", "10.0.0.5", "1.1.1.1, 198.51.100.7", 3)], None),
         signals={"proxy_v1_to_plain_listener": 12, "broken_proxy_header": 0},
         skew=Skew(
             by="node",
@@ -118,8 +122,8 @@ def rejected_sample() -> RejectedSample:
 @pytest.fixture
 def empty() -> Report:
     """Return the report of a log without a line."""
-    classes = {name: ClassCount(0, 0, 0, None) for name in ("client", "node", "lb", "private", "unknown")}
-    nothing = Preservation(0, 0, 0, None, None, "unknown", Excluded(0, 0, 0, 0), classes, [], [])
+    classes = {name: ClassCount(0, 0, 0, 0, None) for name in ("client", "node", "lb", "private", "unknown")}
+    nothing = Preservation(0, 0, 0, None, None, "unknown", Excluded(0, 0, 0, 0), classes, [], [], [])
     source = SourceRow("empty.log", None, None, None, None, 0, 0, 0, 0, 0)
     return Report(
         version="0.1.0",
@@ -128,6 +132,7 @@ def empty() -> Report:
             last_time=None, elapsed_seconds=None
         ),
         preservation=nothing,
+        trust=Trust("cannot-tell", None, [], "no address of a visitor was logged", [], None),
         signals={},
         skew=Skew(None, None, [], 0, None, None, None, [], "unknown"),
         geo=Geo("unknown", None, None, None, [], []),

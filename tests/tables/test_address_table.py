@@ -24,7 +24,7 @@ from analyzer.tables.address_table import (
     NativeAddressTable,
     PortableAddressTable,
 )
-from analyzer.tables.columns import Outcome
+from analyzer.tables.columns import AGENT_SIGNS, REQUEST_SIGNS, Outcome, Sign
 
 DTYPES = (pl.UInt128, TIME, pl.UInt16, pl.UInt64, pl.UInt64, pl.UInt64, *[pl.UInt8] * 5)
 SCHEMA: dict[str, Any] = dict(zip(ROWS, DTYPES, strict=True))
@@ -45,8 +45,8 @@ rows = st.lists(
         st.one_of(st.none(), st.integers(0, 2**32)),
         bits,
         st.one_of(st.just(0), bits),
-        st.sampled_from([0, 0, 1, 5]),
-        st.integers(0, 8),
+        st.integers(0, len(AGENT_SIGNS) - 1),
+        st.integers(0, len(REQUEST_SIGNS) - 1),
         *[st.sampled_from([0, 1, 2])] * 3,
     ),
     max_size=40,
@@ -78,19 +78,30 @@ def test_sums_by_address(table: AddressTable) -> None:
     early, late = datetime(2026, 11, 21, 7, tzinfo=UTC), datetime(2026, 11, 21, 8, tzinfo=UTC)
     table.add(frame([row(7, late, bytes=10), row(9, early, 503, bytes=None, user_agents=2, forwarded=4)]))
     unread = {"readable": 0, "untried": 1}
-    table.add(frame([row(7, early, 500, bytes=5, user_agents=8, probe=1), row(7, None, 400, bytes=1, **unread)]))
+    table.add(frame([row(7, early, 500, bytes=5, user_agents=8, agent=1), row(7, None, 400, bytes=1, **unread)]))
     expected = [
-        (7, 3, 1, 1, 1, 16, early, late, 9, 0),
-        (9, 1, 0, 0, 1, 0, early, early, 2, 4),
+        (7, 3, 1, 1, 1, 16, early, late, 9, 0, int(Sign.KUBE_PROBE), 0),
+        (9, 1, 0, 0, 1, 0, early, early, 2, 4, 0, 0),
     ]
     assert table.rows().rows() == expected
     assert len(table) == 2
 
 
+def test_what_an_address_sent_is_remembered(table: AddressTable) -> None:
+    """Signs of user agents and requests add up by address; a crawler's requests are counted, and considered."""
+    browser, crawler = (AGENT_SIGNS.index(sign, 6) for sign in (0, Sign.CRAWLER))
+    binary, scan = (REQUEST_SIGNS.index(sign) for sign in (Sign.BINARY, Sign.SCAN))
+    added = table.add(frame([row(7, agent=crawler, request=scan), row(7, agent=crawler), row(7, agent=2)]))
+    table.add(frame([row(8, agent=browser, request=binary), row(9)]))
+    assert added["outcome"].to_list() == [Outcome.CONSIDERED, Outcome.CONSIDERED, Outcome.HEALTH_PROBE]
+    sent = Sign.CRAWLER | Sign.SCAN | Sign.ELB_PROBE
+    assert table.rows().select("signs", "crawlers").rows() == [(sent, 2), (Sign.BINARY, 0), (0, 0)]
+
+
 def test_each_row_is_marked(table: AddressTable) -> None:
     """Each row is given the number of its address, in the order of first sight, and what it was."""
     unread = {"readable": 0, "untried": 1}
-    first = table.add(frame([row(9), row(None), row(4, None, 400, **unread), row(9, probe=2)]))
+    first = table.add(frame([row(9), row(None), row(4, None, 400, **unread), row(9, agent=2)]))
     assert first.schema == pl.Schema(MARKS)
     considered, probe, unparsed = Outcome.CONSIDERED, Outcome.HEALTH_PROBE, Outcome.UNPARSED_REQUEST
     assert first.rows() == [(0, considered), (NO_ADDRESS, considered), (1, unparsed), (0, probe)]
@@ -123,9 +134,9 @@ def test_since_gives_the_addresses_that_came_in(table: AddressTable) -> None:
 
 def test_tags_are_counted(table: AddressTable) -> None:
     """What request lines give away is counted by its tag, over frames."""
-    table.add(frame([row(3, signal=2), row(None, signal=2), row(1)]))
-    table.add(frame([row(3, signal=255)]))
-    assert table.tags() == {2: 2, 255: 1}
+    table.add(frame([row(3, request=2), row(None, request=2), row(1)]))
+    table.add(frame([row(3, request=9)]))
+    assert table.tags() == {2: 2, 9: 1}
 
 
 def test_an_address_is_found_again(table: AddressTable) -> None:
@@ -177,7 +188,7 @@ def test_addresses_of_one_hash_are_told_apart() -> None:
     for address in range(400_000):  # some twenty pairs among so many
         first = seen.setdefault(hash_of(address), address)
         if first != address:
-            table = address_table._NATIVE.AddressTable((0, 0))
+            table = address_table._NATIVE.AddressTable((0, 0), (), (), 0, 0)
             rows = frame([row(first), row(address), row(first), row(address)])
             added = frame_of(table.add(rows.__arrow_c_stream__(), 2 ** len(ROWS) - 1))
             assert added["number"].to_list() == [0, 1, 0, 1]

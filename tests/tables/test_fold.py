@@ -98,7 +98,7 @@ LINES = st.builds(
     second=st.sampled_from([0, 0, 0, 1, 1, 2, 59, 60, 61, 3599, 7200]),
     request=REQUESTS,
     status=st.sampled_from(["200", "400", "408", "403", "497", "505", "500", "503"]),
-    agent=st.sampled_from(["curl/8", "kube-probe/1.31", "Mozilla/5.0", "", "-", "GoogleHC/1.0"]),
+    agent=st.sampled_from(["curl/8", "kube-probe/1.31", "Mozilla/5.0 (compatible; bot)", "", "-", "GoogleHC/1.0"]),
     upstream=st.sampled_from(["a-b-80", ""]),
     tried=st.sampled_from(["10.0.0.1:80", "-"]),
 )
@@ -121,7 +121,8 @@ def test_tables_add_up(first: list[str], second: list[str]) -> None:
         pl.col("requests", "health_probes", "unparsed_requests", "errors", "bytes").sum(),
         pl.col("first_time").min(),
         pl.col("last_time").max(),
-        pl.col("user_agents", "forwarded").bitwise_or(),
+        pl.col("user_agents", "forwarded", "signs").bitwise_or(),
+        pl.col("crawlers").sum(),
     )  # fmt: skip
     assert_frame_equal(addresses.sort("address"), whole.addresses.sort("address"))
     limits = pl.concat(part.limits for part in parts).group_by("limit", "address").agg(

@@ -25,9 +25,11 @@ def addresses(page: Page, reading: Preservation) -> None:
     page.line(f"{'requests':>{_COUNT}}{'%':>8}{'addresses':>12}", "bold", label=f"{'Remote addresses':<{first}}")
     for name, row in zip(names, reading.kinds, strict=True):
         counts = f"{number(row.considered):>{_COUNT}}{percentage(row.pct):>8}{number(row.addresses):>12}"
-        page.line(counts, label=f"{name:<{first}}", label_style="green" if row.class_ == "client" else "red")
+        page.line(counts, label=f"{name:<{first}}", label_style="green" if row.preserved == row.considered else "red")
         examples = [*row.examples, "..."] if row.addresses > len(row.examples) and row.examples else row.examples
         details = [" ".join(examples), _merge(row.rules)] if examples else []
+        if row.class_ != "client" and row.preserved:
+            details.insert(0, f"{number(row.preserved)} requests of addresses like one person each are preserved")
         for line in flow(details, page.width - len(INDENT) - 8, GAP):
             page.line(line, "dim", label=" " * 8)
     page.line(f"left out: {left_out(reading)}", "dim")

@@ -64,9 +64,9 @@ def _because(reading: Preservation, room: int, parsed: int) -> str:
         return "no request lies in that time" if parsed else "no line could be read as an access-log line"
     by_class: dict[str, list[KindRow]] = {}
     for row in reading.kinds:
-        if row.class_ in _NOUNS:
+        if row.class_ in _NOUNS and row.considered > row.preserved:
             by_class.setdefault(row.class_, []).append(row)
-    stand_ins = sorted(by_class.items(), key=lambda item: -sum(row.considered for row in item[1]))
+    stand_ins = sorted(by_class.items(), key=lambda item: -sum(row.considered - row.preserved for row in item[1]))
     if not stand_ins:
         return "no node, load balancer or private address stands in for a visitor"
     brief: list[str] = []
@@ -76,7 +76,7 @@ def _because(reading: Preservation, room: int, parsed: int) -> str:
         who = size(addresses, _NOUNS[class_], _NOUNS[class_] + "es")
         kinds = ", ".join(row.kind for row in rows)
         verb = "" if full else " stands" if addresses == 1 else " stand"
-        share = percentage(percent(sum(row.considered for row in rows), reading.considered))
+        share = percentage(percent(sum(row.considered - row.preserved for row in rows), reading.considered))
         brief.append(f"{who}{verb} for {share} %")
         full.append(f"{who} ({kinds}){verb} for {share} %")
     lists = [full, [full[0], *brief[1:]], brief, full[:1], brief[:1]]
@@ -93,7 +93,7 @@ def _next_step(report: Report) -> str | None:
     unread = sum(report.signals.get(name, 0) for name in _PROXY_SIGNALS)
     if unread > _UNREAD_PROXY * reading.requests:
         return "PROXY protocol is sent and not read: set it at both ends"
-    lost = [row for row in reading.kinds if row.class_ in ("node", "private")]
+    lost = [row for row in reading.kinds if row.class_ in ("node", "private") and row.considered > row.preserved]
     if lost and report.input.cluster is None:
         return "give --cluster cluster.json to name the nodes"
     if any(row.class_ == "private" and row.kind not in ("pod", "service") for row in lost):
