@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -28,6 +30,12 @@ SILENCE = 0.05
 #: The interpreter's own scripts come first; servers are not always on a user's path.
 PATH = f"{sysconfig.get_path('scripts')}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
 LOOPBACK = "127.0.0.1"
+#: A runtime as conmon calls it, `runtime create ... --pid-file FILE ID`; what it runs is not contained by anything.
+_RUNTIME = """#!/bin/sh
+while [ "$1" != --pid-file ]; do shift; done
+{} &
+echo $! > "$2"
+"""
 
 Address = tuple[str, int]
 Command = list["str | Path | int"]
@@ -96,6 +104,39 @@ def running(command: Command, folder: Path, ready: Callable[[], object], *, mixe
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(timeout=PATIENCE)
+
+
+@contextmanager
+def contained(command: Command, folder: Path, log: Path, ready: Callable[[], object]) -> Iterator[None]:
+    """Run a program as conmon runs a container until the block ends; what it prints goes to `log`, in CRI's form.
+
+    `ready` raises an OSError for as long as the program is not.
+    """
+    conmon = program("conmon", "Debian: apt-get install conmon")
+    runtime = folder / "runtime"
+    runtime.write_text(_RUNTIME.format(shlex.join(["timeout", str(LIFETIME), *map(str, command)])))
+    runtime.chmod(0o755)
+    for name in ("bundle", "exits", "sockets"):
+        (folder / name).mkdir()
+    log.parent.mkdir(parents=True)
+    start: Command = [
+        conmon, "--cid", "c", "--cuuid", "c", "--name", "c", "--runtime", runtime, "--bundle", folder / "bundle",
+        "--container-pidfile", folder / "pid", "--log-path", f"k8s-file:{log}", "--exit-dir", folder / "exits",
+        "--socket-dir-path", folder / "sockets", "--no-sync-log",
+    ]  # fmt: skip
+    environment = {"PATH": PATH, "TZ": "UTC"}
+    subprocess.run(start, check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, env=environment)
+    ended = folder / "exits" / "c"  # conmon writes it last, when it has read all
+    try:
+        wait_until(ready, lambda: not ended.exists())
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE
+        while not ended.exists():
+            assert time.monotonic() < deadline, "conmon does not end"
+            time.sleep(0.01)
 
 
 def wait_until(ready: Callable[[], object], is_alive: Callable[[], bool] = lambda: True) -> None:

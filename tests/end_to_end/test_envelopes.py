@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import subprocess
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from end_to_end.reading import SCANNERS, Log, assert_clients, assert_read
-from end_to_end.servers import (
-    LIFETIME,
-    LOOPBACK,
-    PATH,
-    PATIENCE,
-    Listener,
-    free_port,
-    listens,
-    program,
-    running,
-    wait_until,
-)
+from end_to_end.servers import LOOPBACK, Listener, contained, free_port, listens, program, running
 from end_to_end.traffic import ODD, READABLE, Request, request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from end_to_end.servers import Command
@@ -62,12 +45,6 @@ RSYSLOG = {"traditional": "syslog", "file": "syslog", "protocol23": "syslog-5424
 LONG = [Request(f"long URI of {size}", request(b"/" + b"u" * size), readable=True) for size in (7900, 9000, 30_000)]
 #: The layout of a node's disk: the file says pod and namespace.
 CONTAINER = "pods/ingress-nginx_ingress-nginx-controller-7d9f_0f5b2c6e-31d5-4c8e-9a55-2a6f4e9f7d11/controller"
-#: A runtime as conmon calls it, `runtime create ... --pid-file FILE ID`; what it runs is not contained by anything.
-_RUNTIME = """#!/bin/sh
-while [ "$1" != --pid-file ]; do shift; done
-timeout {lifetime} {nginx} -p {folder} -e stderr -c nginx.conf &
-echo $! > "$2"
-"""
 _RSYSLOG = """
 module(load="imudp")
 input(type="imudp" address="127.0.0.1" port="{port}")
@@ -80,33 +57,6 @@ input(type="imudp" address="127.0.0.1" port="{port}")
 def _configure(folder: Path, port: int, *, access_log: str, error_log: str) -> None:
     text = _NGINX.format(port=port, layout=_LAYOUT, access_log=access_log, error_log=error_log)
     (folder / "nginx.conf").write_text(text)
-
-
-@contextmanager
-def _contained(folder: Path, log: Path) -> Iterator[None]:
-    """Run nginx as conmon runs a container, which writes to `log` what nginx prints."""
-    conmon = program("conmon", "Debian: apt-get install conmon")
-    nginx = program("nginx", "Debian: apt-get install nginx-light")
-    runtime = folder / "runtime"
-    runtime.write_text(_RUNTIME.format(lifetime=LIFETIME, nginx=nginx, folder=folder))
-    runtime.chmod(0o755)
-    for name in ("bundle", "exits", "sockets"):
-        (folder / name).mkdir()
-    log.parent.mkdir(parents=True)
-    command: list[str | Path] = [
-        conmon, "--cid", "c", "--cuuid", "c", "--name", "c", "--runtime", runtime, "--bundle", folder / "bundle",
-        "--container-pidfile", folder / "pid", "--log-path", f"k8s-file:{log}", "--exit-dir", folder / "exits",
-        "--socket-dir-path", folder / "sockets", "--no-sync-log",
-    ]  # fmt: skip
-    subprocess.run(command, check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, env={"PATH": PATH, "TZ": "UTC"})
-    try:
-        yield
-    finally:
-        os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
-        deadline = time.monotonic() + PATIENCE
-        while not (folder / "exits" / "c").exists():  # conmon writes it last, when it has read all
-            assert time.monotonic() < deadline, "conmon does not end"
-            time.sleep(0.01)
 
 
 class Container(NamedTuple):
@@ -124,8 +74,8 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Container:
     log = folder / CONTAINER / "0.log"
     _configure(folder, port, access_log="/dev/stdout", error_log="/dev/stderr")
     listener = Listener((LOOPBACK, port), folder / "access.log", [])
-    with _contained(folder, log):
-        wait_until(listens(listener.server))
+    nginx = program("nginx", "Debian: apt-get install nginx-light")
+    with contained([nginx, "-p", folder, "-e", "stderr", "-c", "nginx.conf"], folder, log, listens(listener.server)):
         for one in [*READABLE.values(), *ODD.values(), *LONG]:
             listener.send(one, lines=one.name != "nothing")
     lines = log.read_bytes().splitlines()

@@ -1,0 +1,149 @@
+"""logscan against clusters of real proxies, with a cluster file and without; the truth is kept apart."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from command import logscan
+from lab import network
+from lab.lab import Lab, Ran
+from lab.scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Play = Callable[[str], Ran]
+
+pytestmark = pytest.mark.lab
+
+#: How many points the percentage may be off with a cluster file.
+POINTS = 0.1
+
+every_scenario = pytest.mark.parametrize("name", SCENARIOS)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+    """Run scenarios as they are asked for, each once; networks are set up once for all of them."""
+    network.require()
+    done: dict[str, Ran] = {}
+    networks: dict[str, network.Network] = {}
+    with ExitStack() as stack:
+
+        def play(name: str) -> Ran:
+            if name not in done:
+                scenario = SCENARIOS[name]
+                if scenario.pods not in networks:
+                    networks[scenario.pods] = stack.enter_context(network.running(scenario.pods))
+                lab = Lab(networks[scenario.pods], tmp_path_factory.mktemp(name), name)
+                try:
+                    scenario.play(lab)
+                finally:
+                    lab.close()
+                done[name] = lab.finish()
+            return done[name]
+
+        yield play
+
+
+def analyzed(ran: Ran, *options: str, with_cluster: bool = True) -> dict[str, Any]:
+    """Return the report on what a scenario left."""
+    known = ["--cluster", str(ran.cluster)] if with_cluster else []
+    done = logscan("analyze", ran.logs, "--format", "json", *known, *options, cwd=ran.logs.parent)
+    assert done.stdout, done.stderr
+    return done.report
+
+
+@every_scenario
+def test_the_numbers_are_the_truth(name: str, ran: Play) -> None:
+    """With a cluster file the percentage is within 0.1 points of the truth, and whoever is no visitor is left out."""
+    scenario, left = SCENARIOS[name], ran(name)
+    truth, report = left.truth, analyzed(left, *scenario.options)
+    found = report["preservation"]
+    if scenario.preserved is None:
+        assert truth.preserved_pct is None
+        assert found["preserved_pct"] is None
+    else:
+        assert truth.preserved_pct is not None
+        assert scenario.preserved[0] <= truth.preserved_pct <= scenario.preserved[1], truth
+        assert abs(found["preserved_pct"] - truth.preserved_pct) <= POINTS
+    assert found["considered"] == truth.visits
+    assert found["excluded"] == {
+        "health_probe": truth.probes, "unparsed_request": truth.unreadable, "in_cluster": truth.callers, "unknown": 0,
+    }  # fmt: skip
+    assert report["input"]["rejected"] == 0
+
+
+@every_scenario
+def test_the_log_alone_tells_no_less_of_visitors(name: str, ran: Play) -> None:
+    """Without a cluster file the percentage is the same, but that calls of pods cannot be told from lost visitors."""
+    scenario, left = SCENARIOS[name], ran(name)
+    truth, found = left.truth, analyzed(left, *scenario.options, with_cluster=False)["preservation"]
+    assert found["preserved"] == truth.own + truth.forged
+    assert found["considered"] == truth.visits + truth.callers
+    assert found["excluded"]["health_probe"] == truth.probes
+
+
+@every_scenario
+def test_requests_that_are_none_are_counted(name: str, ran: Play) -> None:
+    """What the log gives away of PROXY headers is counted, every one, and nothing is where there is none."""
+    left = ran(name)
+    expected = dict.fromkeys(
+        ("proxy_v1_to_plain_listener", "proxy_v2_to_plain_listener", "broken_proxy_header", "tls_to_plain_listener"), 0
+    )
+    if signal := SCENARIOS[name].signal:
+        expected[signal] = left.truth.unreadable + left.truth.broken
+        assert expected[signal] > 0
+    signals = analyzed(left)["signals"]
+    assert {key: signals[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "by", "verdict"),
+    [
+        ("local_even", "node", "even"),
+        ("local_even", "pod", "even"),
+        ("local_uneven", "node", "even"),
+        ("local_uneven", "pod", "uneven"),
+        ("cluster", "pod", "even"),
+    ],
+)
+def test_skew_is_that_of_the_balancing(name: str, by: str, verdict: str, ran: Play) -> None:
+    """The pods of a log have as many requests as they answered; under Local pods that share a node have less."""
+    left = ran(name)
+    skew = analyzed(left, "--by", by)["skew"]
+    assert skew["verdict"] == verdict
+    if by == "pod":
+        assert sorted(group["requests"] for group in skew["groups"]) == sorted(left.truth.pods.values())
+
+
+def test_lost_requests_stand_in_no_log(ran: Play) -> None:
+    """While a pod is replaced under Local, requests are lost that no log tells of."""
+    left = ran("rolling_update")
+    assert left.lost > 0
+    assert left.truth.visits + left.lost == 920
+
+
+def test_private_visitors_are_no_proxies(ran: Play) -> None:
+    """Colleagues behind a VPN that nobody declared are neither nodes nor load balancers, whatever else is known."""
+    for with_cluster in (True, False):
+        classes = analyzed(ran("vpn_clients"), with_cluster=with_cluster)["preservation"]["classes"]
+        assert classes["node"]["requests"] == classes["lb"]["requests"] == 0
+
+
+def test_a_network_leaves_nothing_behind() -> None:
+    """Namespaces, and with them every interface and rule, are gone also when what ran in them failed."""
+    network.require()
+    before = network.namespaces()
+
+    def fail() -> None:
+        with network.running("10.99") as made:
+            assert set(network.namespaces()) > set(before)
+            assert made.pod("controller-1") in made.run("controller-1", ["ip", "address"])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert network.namespaces() == before
