@@ -54,6 +54,7 @@ typedef struct {
     struct {
         const uint8_t *text;
         size_t len;
+        uint64_t head, mask; /* its first eight bytes, and which of them it has: most patterns are told apart by these */
     } tags[MAX_TAGS];
     Buffer values;
     Buffer validity;
@@ -106,6 +107,16 @@ static Request split_request(const Span *request) {
     if (protocol) parts.protocol = (Part){blank + 1, end};
     parts.readable = protocol;
     return parts;
+}
+
+/* The first eight bytes of a text, those that it lacks as 0. */
+static inline uint64_t head_of(const uint8_t *p, size_t size) {
+    uint64_t head = 0;
+    if (size >= 8)
+        memcpy(&head, p, 8);
+    else if (size)
+        memcpy(&head, p, size);
+    return head;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
@@ -283,14 +294,16 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
         case OUT_TAG: {
             uint8_t tag = 0;
             bool empty = span->start == span->end;
+            uint64_t head = head_of(span->start, (size_t)(span->end - span->start));
             for (int t = 0; t < out->n_tags; t++) {
+                if ((head & out->tags[t].mask) != out->tags[t].head) continue;
                 /* An empty pattern asks for an empty field, one that ends with NUL for the whole field, any other for
                  * its beginning. */
                 const uint8_t *pattern = out->tags[t].text;
                 size_t len = out->tags[t].len, size = (size_t)(span->end - span->start);
                 bool whole = len && pattern[len - 1] == 0;
                 if (empty ? len == (size_t)whole
-                          : len && *pattern == *span->start && (!whole || size == len - 1) &&
+                          : len && (!whole || size == len - 1) &&
                                 starts_with(span->start, span->end, pattern, len - whole)) {
                     tag = (uint8_t)(t + 1);
                     break;

@@ -170,8 +170,14 @@ static bool read_outputs(Scanner *self, PyObject *outputs) {
         out->field = (uint8_t)field;
         out->n_tags = (uint8_t)n_tags;
         self->has_text |= KINDS[kind].width == 16 && kind != OUT_ADDRESS && kind != OUT_CHAIN;
-        for (int t = 0; t < n_tags; t++)
+        for (int t = 0; t < n_tags; t++) {
+            static const uint8_t all[8] = {255, 255, 255, 255, 255, 255, 255, 255};
             if (!bytes_at(tags, t, &out->tags[t].text, &out->tags[t].len)) return false;
+            size_t len = out->tags[t].len;
+            len -= len && out->tags[t].text[len - 1] == 0;
+            out->tags[t].head = head_of(out->tags[t].text, len);
+            out->tags[t].mask = head_of(all, len < 8 ? len : 8);
+        }
     }
     return true;
 }

@@ -118,8 +118,9 @@ def trust(chains: Chains, labelled: pl.DataFrame, settings: Iterable[ProxySettin
         The log's own evidence of forgery counts before the settings, the settings before its evidence of soundness.
     """
     rows = _labelled(chains, labelled)
-    total = int(labelled.select(considered().sum()).item())
-    visitors = int(labelled.filter(pl.col("class") == "client").select(considered().sum()).item())
+    counts = labelled.select("class", considered())
+    total = int(counts["considered"].sum())
+    visitors = int(counts.filter(pl.col("class") == "client")["considered"].sum())
     complete = chains.rows["requests"].sum() == labelled["requests"].sum()
     forged, doubt = _forged(rows, visitors if complete else 0, total)
     count = int(forged["requests"].sum()) if chains.logged else None
@@ -183,9 +184,12 @@ def summary(reading: Trust) -> list[str]:
 def _labelled(chains: Chains, labelled: pl.DataFrame) -> pl.DataFrame:
     """Give the addresses of the table the classes that inference left them with."""
     rows = chains.rows
+    if rows.is_empty():
+        return rows
+    named = pl.concat([rows[hop].alias("address") for hop in _HOPS]).unique().to_frame()
+    known = labelled.select("address", now="class").join(named, on="address", how="semi")
     for hop in _HOPS:
-        known = labelled.select(pl.col("address").alias(hop), pl.col("class").alias("now"))
-        rows = rows.join(known, on=hop, how="left", maintain_order="left")
+        rows = rows.join(known.rename({"address": hop}), on=hop, how="left", maintain_order="left")
         rows = rows.with_columns(pl.coalesce("now", f"{hop}_class").alias(f"{hop}_class")).drop("now")
     return rows
 
