@@ -41,7 +41,6 @@ from analyzer.report.description import (
 )
 from analyzer.scan import PieceScan, rejected
 from analyzer.sources import find, open_source
-from analyzer.sources.compression import MAGIC, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -198,7 +197,7 @@ class _Look:
         found = SourceFound(
             uri=source.uri,
             error=head.error,
-            compression=_compression(source),
+            compression=head.compression,
             bytes=head.size,
             whole=head.whole,
             document=head.shape.document,
@@ -267,17 +266,6 @@ def _origins(rows: Iterable[Rows], path: Origin) -> dict[str, NamesFound]:
             if name:
                 names.setdefault(kind, {})[name] = None
     return {kind: NamesFound(len(found), list(found)[:_NAMES]) for kind, found in names.items()}
-
-
-def _compression(source: Source) -> str | None:
-    if not os.path.isfile(source.uri):
-        return None
-    try:
-        with open(source.uri, "rb") as file:
-            kind = kind_of(file.read(MAGIC))
-    except OSError:
-        return None
-    return kind.name if kind is not None else None
 
 
 def _sample(row: dict[str, Any], unread: Unread, layout: Layout | None) -> RejectedLine:

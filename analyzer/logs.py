@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,7 @@ from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
 from analyzer.report.model import RejectedSample
 from analyzer.scan import SAMPLE_BYTES, rejected
-from analyzer.sources import Piece, Reader, Source, open_source
+from analyzer.sources import Opener, Piece, Reader, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -95,27 +96,28 @@ def pieces(logs: Sequence[Log], known: Known) -> Iterator[Work]:
     SourceError
         Where the only log cannot be opened; of several, it stands in `Log.error`.
     """
-    for log in logs:
-        try:
-            log.reader, log.opened = open_source(log.source), True
-        except SourceError as error:
-            if len(logs) == 1:
-                raise
-            log.error = str(error).removeprefix(f"{log.source.uri}: ")
-            continue
-        log.shape = detect_head(log.reader.head, known)
-        if log.shape.document is not None:
-            for batch in batches(log.reader.pieces()):
-                log.shape = _look_again(log.shape, batch, known)
-                yield Work(log, batch, log.shape)
-        else:
-            may_join = log.shape.layout is None or joins(log.shape.layers)
-            open_end = partial(_is_open, log, known) if may_join else None
-            for number, piece in enumerate(log.reader.pieces(open_end)):
-                if number == 0:
-                    log.shape = _look_again(log.shape, piece, known)
-                yield Work(log, piece, log.shape)
-        yield Work(log, None, log.shape)
+    with closing(Opener([log.source for log in logs])) as opener:
+        for log in logs:
+            try:
+                log.reader, log.opened = opener.open(log.source), True
+            except SourceError as error:
+                if len(logs) == 1:
+                    raise
+                log.error = str(error).removeprefix(f"{log.source.uri}: ")
+                continue
+            log.shape = detect_head(log.reader.head, known)
+            if log.shape.document is not None:
+                for batch in batches(log.reader.pieces()):
+                    log.shape = _look_again(log.shape, batch, known)
+                    yield Work(log, batch, log.shape)
+            else:
+                may_join = log.shape.layout is None or joins(log.shape.layers)
+                open_end = partial(_is_open, log, known) if may_join else None
+                for number, piece in enumerate(log.reader.pieces(open_end)):
+                    if number == 0:
+                        log.shape = _look_again(log.shape, piece, known)
+                    yield Work(log, piece, log.shape)
+            yield Work(log, None, log.shape)
 
 
 def _look_again(shape: Shape, piece: Piece | Batch, known: Known) -> Shape:

@@ -38,13 +38,14 @@ _NEAREST = 50
 
 
 class Head(NamedTuple):
-    """The beginning of a log as a piece, its size, whether that is all of the log, and what could not be read."""
+    """The beginning of a log as a piece, its size, whether that is all of it, what could not be read, its compression."""
 
     piece: Piece | Batch
     shape: Shape
     size: int
     whole: bool
     error: str | None
+    compression: str | None
 
 
 def head_of(reader: Reader, known: Known) -> Head:
@@ -76,7 +77,7 @@ def _lines(reader: Reader, known: Known, shape: Shape) -> Head:
         whole = whole and first == len(blocks)
         blocks = blocks[:first]
         size = sum(block.stop for block in blocks)
-    return Head(Piece(0, inside=False, content=Held(blocks, _keep)), shape, size, whole, error or reader.error)
+    return Head(Piece(0, inside=False, content=Held(blocks, _keep)), shape, size, whole, error or reader.error, reader.compression)
 
 
 def _blocks(reader: Reader) -> Iterator[Block]:
@@ -95,7 +96,7 @@ def _document(reader: Reader, known: Known, document: str) -> Head:
     whole = next(coming, None) is None
     end = batch.text.rfind(b"\n", 0, _ENOUGH) + 1
     shape = detect(batch.text[: end or None], known)._replace(document=document)
-    return Head(batch, shape, len(batch.text), whole, batch.error or reader.error)
+    return Head(batch, shape, len(batch.text), whole, batch.error or reader.error, reader.compression)
 
 
 def inside(head: Head) -> bytes:

@@ -64,7 +64,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     Parameters
     ----------
     source
-        A file, a glob, a directory, ``-`` for standard input, or several of them.
+        A file, a glob, a directory, ``-`` for standard input, a URL (``s3://``, ``gs://``, ``az://``, ``file://``), or
+        several of them. ``{:%Y/%m/%d/%H}`` in a name is a date, of which only those of the span are looked for.
     cluster
         What ``logscan snapshot`` or ``kubectl get ... -A -o json`` wrote, as a file or loaded. A log format that a
         controller in it is set to is tried before the known ones.
@@ -116,11 +117,12 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         extra_rules=more_rules,
     )
     database = _open_geo([Path(file) for file in geoip])
+    span = time_span(since, until)
     run = Run(
-        [Log(number, found) for number, found in enumerate(find(names_of(source)))],
+        [Log(number, found) for number, found in enumerate(find(names_of(source), span))],
         known_formats(more_rules, log_format, known_cluster),
         fold=Fold(classifier, grid),
-        span=time_span(since, until),
+        span=span,
         progress=progress,
     )
     run.read(workers, rejects)

@@ -9,39 +9,73 @@ from typing import TYPE_CHECKING
 
 from analyzer.errors import SourceError
 from analyzer.sources.compression import MAGIC, kind_of
+from analyzer.sources.fetch import AHEAD, PART, Fetcher
 from analyzer.sources.reading import File
-from analyzer.sources.streams import Stream
+from analyzer.sources.streams import Descriptor, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.sources.find import Source
     from analyzer.sources.reading import Reader
+    from analyzer.sources.streams import Stored
+
+#: Bytes of a request for an object that may not be wanted whole.
+_FIRST_BYTES = 1 << 20
+
+
+class Opener:
+    """Opens sources, in the order given: what is in buckets is fetched ahead.
+
+    Parameters
+    ----------
+    sources
+        All that will be opened.
+    whole
+        Whether they will be read to their ends; else nothing is fetched before it is wanted.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, whole: bool = True) -> None:
+        part, ahead = (PART, AHEAD) if whole else (_FIRST_BYTES, 0)
+        self._fetcher = Fetcher([source for source in sources if source.in_bucket], part, ahead)
+
+    def open(self, source: Source) -> Reader:
+        """Open one.
+
+        Raises
+        ------
+        SourceError
+            Where it cannot be opened, or is compressed in a way that this Python cannot read.
+        """
+        name = "standard input" if source.uri == "-" else source.uri or '""'
+        try:
+            return Stream(self._fetcher.open(source)) if source.in_bucket else _open_file(source)
+        except FileNotFoundError:
+            raise SourceError(f"{name}: expected a file, a directory, a glob or -, found nothing there") from None
+        except OSError as error:
+            raise SourceError(f"{name}: cannot be read: {error.strerror}") from None
+        except SourceError as error:
+            raise SourceError(f"{name}: {error}", error.hint) from None
+
+    def close(self) -> None:
+        """Fetch no more."""
+        self._fetcher.close()
 
 
 def open_source(source: Source) -> Reader:
-    """Open a source for reading.
+    """Open a source whose beginning is wanted, as `Opener` does."""
+    return Opener([source], whole=False).open(source)
 
-    Raises
-    ------
-    SourceError
-        Where it cannot be opened, or is compressed in a way that this Python cannot read.
-    """
-    name = "standard input" if source.uri == "-" else source.uri or '""'
+
+def _open_file(source: Source) -> Reader:
     if source.uri == "-" and sys.__stdin__ is None:
-        raise SourceError("standard input: cannot be read: it is closed")
-    try:
-        fd = os.dup(0) if source.uri == "-" else os.open(source.uri, os.O_RDONLY)
-    except FileNotFoundError:
-        raise SourceError(f"{name}: expected a file, a directory, a glob or -, found nothing there") from None
-    except OSError as error:
-        raise SourceError(f"{name}: cannot be read: {error.strerror}") from None
+        raise SourceError("cannot be read: it is closed")
+    fd = os.dup(0) if source.uri == "-" else os.open(source.uri, os.O_RDONLY)
     try:
         if source.uri != "-" and stat.S_ISREG(os.fstat(fd).st_mode) and kind_of(os.pread(fd, MAGIC, 0)) is None:
             return File(fd)
-        return Stream(fd)
-    except BaseException as error:
+        stored: Stored = Descriptor(fd)
+    except BaseException:
         os.close(fd)
-        if isinstance(error, OSError):
-            raise SourceError(f"{name}: cannot be read: {error.strerror}") from None
-        if isinstance(error, SourceError):
-            raise SourceError(f"{name}: {error}", error.hint) from None
         raise
+    return Stream(stored)

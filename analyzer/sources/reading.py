@@ -227,6 +227,7 @@ class Reader(Protocol):
     head: bytes  #: the first decompressed bytes, to tell the format by
     error: str | None  #: why reading broke off, known when the pieces are through
     bytes_read: int  #: bytes of the source as stored
+    compression: str | None  #: what it is compressed with
 
     def pieces(self, open_end: OpenEnd | None = None) -> Iterator[Piece]:
         """The source from its beginning, in order; what can only be read forward, once.
@@ -251,6 +252,7 @@ class File:
         self.head = os.pread(fd, HEAD, 0).removeprefix(BOM)
         self.error: str | None = None
         self.bytes_read = self._size
+        self.compression: str | None = None
 
     def pieces(self, open_end: OpenEnd | None = None) -> Iterator[Piece]:
         """See `Reader`."""

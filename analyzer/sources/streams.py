@@ -1,4 +1,4 @@
-"""What can only be read forward: standard input, pipes, and compressed files.
+"""What can only be read forward: standard input, pipes, compressed files, and objects in buckets.
 
 It is read (and decompressed) on a thread of its own, a few pieces ahead of those that scan. A compressed file is read
 to the end that it has when the reader gets there: what was appended until then counts.
@@ -10,10 +10,10 @@ import os
 import select
 import stat
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from analyzer.errors import SourceError
-from analyzer.sources import reading
+from analyzer.sources import compression, reading
 from analyzer.sources.ahead import Ahead
 from analyzer.sources.compression import MAGIC, kind_of, unpacked
 from analyzer.sources.reading import BOM, HEAD, Block, Held, Piece, behind_cut, cut, tail_of
@@ -21,7 +21,6 @@ from analyzer.sources.reading import BOM, HEAD, Block, Held, Piece, behind_cut, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from analyzer.sources.compression import Text
     from analyzer.sources.reading import OpenEnd
 
 #: Bytes of a piece: small at first, so that scanning begins, and never so large that much is left to scan at the end.
@@ -31,8 +30,18 @@ _FIRST_PIECE = 1 << 20
 _AHEAD = 2
 
 
-class _Stored:
-    """The bytes of a descriptor; `stop`, called on another thread, ends a read that waits."""
+class Stored(compression.Stored, Protocol):
+    """The bytes of a source as they are stored."""
+
+    def stop(self) -> None:
+        """End a read that waits, on another thread."""
+
+    def close(self) -> None:
+        """Let go of them."""
+
+
+class Descriptor:
+    """The bytes of a descriptor, which it takes over."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -89,13 +98,14 @@ class _Stored:
         return SourceError(f"cannot be read{place}: {error.strerror}")
 
     def stop(self) -> None:
+        """End a read that waits."""
         self._stopped = True
         if self._wake is not None:
             os.write(self._wake[1], b"\0")
 
     def close(self) -> None:
-        """Close what waits; the descriptor is its owner's."""
-        for fd in self._wake or ():
+        """Close it, and what waits for it."""
+        for fd in (self._fd, *(self._wake or ())):
             os.close(fd)
         self._wake = None
 
@@ -103,7 +113,7 @@ class _Stored:
 class _Filled:
     """Fills buffers to the end, with `begun` first."""
 
-    def __init__(self, source: Text | _Stored, begun: bytes) -> None:
+    def __init__(self, source: compression.Text | Stored, begun: bytes) -> None:
         self._source = source
         self._begun = begun
         self._ended = False
@@ -159,7 +169,7 @@ class _Made(NamedTuple):
     bytes_read: int
 
 
-def _make(stored: _Stored, text: _Filled, new: Callable[[], bytearray]) -> Iterator[_Made]:
+def _make(stored: Stored, text: _Filled, new: Callable[[], bytearray]) -> Iterator[_Made]:
     """The blocks of pieces; for the thread that reads ahead."""
     held: list[Block] = []
     wanted, error = min(_FIRST_PIECE, PIECE), None
@@ -178,15 +188,15 @@ def _make(stored: _Stored, text: _Filled, new: Callable[[], bytearray]) -> Itera
 
 
 class Stream:
-    """A source that is read forward, once; it takes over the descriptor."""
+    """A source that is read forward, once; it takes over what is stored."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._stored = _Stored(fd)
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
         self._buffers = _Buffers()
         self._ahead: Ahead[_Made] | None = None
         self.error: str | None = None
         self.bytes_read = 0
+        self.compression: str | None = None
         try:
             self._ahead = self._begin()
             self._coming = self._blocks(self._ahead)
@@ -200,6 +210,7 @@ class Stream:
         while len(first) < MAGIC and (more := self._stored.read(MAGIC - len(first))):
             first += more
         kind = kind_of(first)
+        self.compression = kind and kind.name
         text = _Filled(self._stored, first) if kind is None else _Filled(unpacked(kind, self._stored, first), b"")
         return Ahead(_make(self._stored, text, self._buffers.new), _AHEAD)
 
@@ -274,7 +285,6 @@ class Stream:
     def close(self) -> None:
         """See `Reader`."""
         self._end()
-        os.close(self._fd)
 
 
 def _last_lines(held: list[Block]) -> bytes:

@@ -1,0 +1,243 @@
+"""Buckets: what a URL such as ``s3://logs/ingress/2026/11/2*/`` names, and how an object in it is asked for.
+
+obstore does the talking, with its own retries and pauses. Its paths are made of segments, so objects whose keys have an
+empty segment, ``.``, ``..`` or control characters cannot be read; where there is one, listing says so.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from analyzer.errors import SourceError
+from analyzer.sources.bucket_config import VARIABLES, BucketConfig, bucket_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from obstore import ObjectMeta
+    from obstore.store import ObjectStore
+
+_URL = re.compile(r"(s3|gs|az)://([^/]*)/?(.*)", re.DOTALL)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+#: Prefixes that are listed at the same time.
+_LISTED_AT_ONCE = 16
+#: Objects that come from obstore at once: as many as a request brings.
+_PAGE = 1000
+
+#: How long a request may last, and how long nothing may come: an answer is 8 MiB at most.
+_TIMEOUT, _READ_TIMEOUT = timedelta(minutes=2), timedelta(seconds=20)
+_RETRY_TIMEOUT = timedelta(minutes=2)
+
+
+class Url(NamedTuple):
+    """A bucket and a key in it; the key may be a glob or a prefix."""
+
+    scheme: str
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        """As the user writes it."""
+        return f"{self.scheme}://{self.bucket}/{self.key}"
+
+
+class Object(NamedTuple):
+    """An object as it was listed."""
+
+    url: Url
+    size: int
+    etag: str | None
+    modified: Any  #: datetime
+
+
+def parse_url(name: str) -> Url | None:
+    """The URL of a bucket; None for any other name.
+
+    Raises
+    ------
+    SourceError
+        For a URL of another kind, or one without a bucket.
+    """
+    match = _URL.fullmatch(name)
+    if match is None:
+        if _SCHEME.match(name):
+            raise SourceError(f"{name}: expected s3://, gs://, az:// or file://, got another kind of URL")
+        return None
+    if not match[2]:
+        raise SourceError(f"{name}: expected the name of a bucket, as in {match[1]}://BUCKET/PREFIX/")
+    return Url(match[1], match[2], match[3])
+
+
+def open_store(url: Url) -> ObjectStore:
+    """The bucket of a URL, to be used with obstore's functions.
+
+    Raises
+    ------
+    SourceError
+        Without obstore, or where what the user set cannot be used.
+    """
+    try:
+        import obstore.store  # noqa: F401, PLC0415 - costs its import only where it is used
+    except ImportError:
+        raise SourceError(
+            f"{url}: expected obstore, which reads buckets, found it not installed",
+            hint="pip install '.[buckets]' in logscan's source folder installs it",
+        ) from None
+    options, client, retries = bucket_config(url.scheme)
+    return _store(url.scheme, url.bucket, _frozen(options), _frozen(client), retries)
+
+
+def _frozen(options: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(options.items()))
+
+
+@lru_cache(maxsize=64)
+def _store(
+    scheme: str, bucket: str, options: tuple[tuple[str, str], ...], client: tuple[tuple[str, Any], ...], retries: int
+) -> ObjectStore:
+    """One store for all objects of a bucket, because it keeps their connections."""
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+    from obstore.store import AzureStore, GCSStore, S3Store  # noqa: PLC0415
+
+    kind: Any = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}[scheme]
+    try:
+        store: ObjectStore = kind(
+            bucket,
+            config=dict(options),
+            client_options={"timeout": _TIMEOUT, "read_timeout": _READ_TIMEOUT, **dict(client)},
+            retry_config={
+                "max_retries": retries,
+                "retry_timeout": _RETRY_TIMEOUT,
+                "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 2},
+            },
+        )
+    except (BaseError, ValueError, OSError) as error:
+        raise failure(Url(scheme, bucket, ""), error) from None
+    return store
+
+
+def list_objects(urls: Iterable[Url]) -> list[Object]:
+    """The objects of these URLs: each a key, a prefix (what is below it counts) or a glob; in order, each once.
+
+    Raises
+    ------
+    SourceError
+        Where a bucket cannot be listed.
+    """
+    wanted = list(urls)
+    if len(wanted) == 1:
+        found = [_list(wanted[0])]
+    else:
+        with ThreadPoolExecutor(_LISTED_AT_ONCE) as threads:
+            found = list(threads.map(_list, wanted))
+    return list({listed.url: listed for part in found for listed in part}.values())
+
+
+def _list(url: Url) -> list[Object]:
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+
+    store = open_store(url)
+    try:
+        is_glob = re.search(r"[*?[]", url.key) is not None
+        if not is_glob and url.key and not url.key.endswith("/"):
+            one = _head(store, url)
+            if one is not None:
+                return [one]
+        listed = [_object(url, about) for about in _matching(store, url, is_glob=is_glob)]
+    except (BaseError, ValueError, OSError) as error:
+        raise failure(url, error) from None
+    # Some tools make an empty object of each folder; its key lost the "/" at the end.
+    folders = {listed.url.key[:at] for listed in listed for at in _slashes(listed.url.key)}
+    kept = [listed for listed in listed if listed.size or listed.url.key not in folders]
+    return sorted(kept, key=lambda listed: listed.url.key)
+
+
+def _slashes(key: str) -> Iterator[int]:
+    at = key.find("/")
+    while at >= 0:
+        yield at
+        at = key.find("/", at + 1)
+
+
+def _head(store: ObjectStore, url: Url) -> Object | None:
+    import obstore  # noqa: PLC0415
+
+    try:
+        return _object(url, obstore.head(store, url.key))
+    except FileNotFoundError:
+        return None
+
+
+def _object(url: Url, about: ObjectMeta) -> Object:
+    return Object(url._replace(key=about["path"]), about["size"], about["e_tag"], about["last_modified"])
+
+
+def _matching(store: ObjectStore, url: Url, *, is_glob: bool) -> Iterator[ObjectMeta]:
+    """What is below a prefix or matches a glob; of an ordered listing only the part with the glob's first characters."""
+    import obstore  # noqa: PLC0415
+
+    begin = re.split(r"[*?[]", url.key, maxsplit=1)[0] if is_glob else url.key.rstrip("/") + "/" * bool(url.key)
+    folder, offset = begin[: begin.rfind("/") + 1], None
+    # Directory buckets have no order (docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html).
+    ordered = not url.bucket.endswith("--x-s3") and len(begin) > len(folder)
+    if ordered and ord(begin[-1]) > 0x20:
+        offset = f"{begin[:-1]}{chr(ord(begin[-1]) - 1)}~"  # begins before the first key that may match
+    fits = re.compile(glob_pattern(url.key) if is_glob else re.escape(begin) + ".*", re.DOTALL).fullmatch
+    for page in obstore.list(store, folder or None, offset=offset, chunk_size=_PAGE):
+        for about in page:
+            if ordered and about["path"] > begin and not about["path"].startswith(begin):
+                return
+            if fits(about["path"]):
+                yield about
+
+
+def glob_pattern(glob: str) -> str:
+    """The regular expression of keys that a glob matches, or that lie below a folder that it matches."""
+    parts: list[str] = []
+    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\]|.", glob.rstrip("/"), re.DOTALL):
+        known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token)
+        if known is None and len(token) > 1:
+            negated = token[1] == "!"
+            inside = re.sub(r"([\\^\[\]&~|])", r"\\\1", token[1 + negated : -1])
+            known = f"(?!/)[{'^' * negated}{inside}]"
+        parts.append(known or re.escape(token))
+    return "".join(parts) + ("/.*" if glob.endswith("/") else "(?:/.*)?")
+
+
+def failure(url: Url, error: Exception) -> SourceError:
+    """What went wrong with a bucket, in one line: obstore says it in many, with query strings that may hold secrets."""
+    from obstore.exceptions import InvalidPathError, PermissionDeniedError, UnauthenticatedError  # noqa: PLC0415
+
+    text = str(error).split("\n\nDebug source:")[0]
+    reason = _reason(text)
+    hint = None
+    if "169.254.169.254" in text or "metadata.google.internal" in text or "AccountNotSpecified" in text:
+        reason, hint = "expected credentials, found none", f"set {VARIABLES[url.scheme]}"
+    elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+        reason, hint = f"access was denied: {reason}", f"look at {VARIABLES[url.scheme]}"
+    elif "NoSuchBucket" in text or "ContainerNotFound" in text:
+        reason = f"expected a bucket, found none named {url.bucket}"
+    elif isinstance(error, FileNotFoundError):
+        reason = "expected an object, found nothing there"
+    elif isinstance(error, InvalidPathError):
+        reason, hint = f"cannot be listed: {reason}", "name a prefix without such an object"
+    elif isinstance(error, SourceError):
+        reason, hint = str(error), error.hint
+    else:
+        reason = f"cannot be read: {reason}"
+    return SourceError(f"{url}: {reason}", hint=hint)
+
+
+def _reason(text: str) -> str:
+    """The words of an error that say why."""
+    status = re.search(r"status code: (\d{3} [A-Za-z ]+)", text)
+    if status:
+        code = re.search(r"<Code>([\w.-]{1,80})</Code>", text)
+        return f"the server answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
+    line = re.sub(r"\?\S*", "", text.partition("\n")[0])
+    return re.sub(r"^.*? in [\d.]+m?s(?:, after \d+ retries[^-]*)? - ", "", line).strip().rstrip(".")[:300]

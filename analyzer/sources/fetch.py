@@ -1,0 +1,233 @@
+"""Objects fetched in ranges on threads of their own, in the order in which they will be read, some way ahead.
+
+Ahead means over the end of an object into the next ones, so that many small objects come as fast as one large one.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, NamedTuple
+
+from analyzer.errors import SourceError
+from analyzer.sources.buckets import failure, open_store, parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from analyzer.sources.find import Source
+
+#: Bytes of a request, and of what was fetched or is being fetched and not read yet, at most.
+PART = 8 << 20
+AHEAD = 64 << 20
+#: Requests at the same time.
+CONNECTIONS = 16
+#: Ranges ahead, however small.
+_RANGES = 64
+
+
+class _Range(NamedTuple):
+    number: int  #: of the object
+    start: int
+    stop: int
+
+
+class Fetcher:
+    """Fetches objects in this order.
+
+    Parameters
+    ----------
+    objects
+        Sources in buckets.
+    part
+        Bytes of a request.
+    ahead
+        Bytes held or on their way at most; one range always is.
+    """
+
+    def __init__(self, objects: Sequence[Source], part: int = PART, ahead: int = AHEAD) -> None:
+        self.objects = objects
+        self._part, self._ahead = part, ahead
+        self._numbers = {source.uri: number for number, source in enumerate(objects)}
+        self._coming = self._ranges()
+        self._next = next(self._coming, None)
+        self._begun: set[_Range] = set()
+        self._done: dict[_Range, memoryview | Exception] = {}
+        self._held = 0
+        self._left: set[int] = set()  # objects of which no more is wanted
+        self._changed = Condition()
+        self._closed = False
+        self._threads: list[Thread] = []
+
+    def _ranges(self) -> Iterator[_Range]:
+        for number, source in enumerate(self.objects):
+            size = source.size or 0
+            for start in range(0, size, self._part):
+                if number in self._left:
+                    break
+                yield _Range(number, start, min(start + self._part, size))
+
+    def open(self, source: Source) -> StoredObject:
+        """Begin to fetch an object and those after it."""
+        if not self._threads:
+            wanted = sum(-(-(each.size or 0) // self._part) for each in self.objects)
+            self._threads = [
+                Thread(target=self._work, name="logscan-fetch", daemon=True)
+                for _ in range(min(CONNECTIONS, 1 + self._ahead // self._part, wanted))
+            ]
+            for thread in self._threads:
+                thread.start()
+        return StoredObject(self, self._numbers[source.uri])
+
+    def ranges(self, number: int) -> Iterator[_Range]:
+        """The ranges of an object."""
+        size = self.objects[number].size or 0
+        return (_Range(number, start, min(start + self._part, size)) for start in range(0, size, self._part))
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._next is None or self._has_room(self._next))
+                wanted = self._next
+                if self._closed or wanted is None:
+                    return
+                self._begun.add(wanted)
+                self._held += wanted.stop - wanted.start
+                self._next = next(self._coming, None)
+            try:
+                got: memoryview | Exception = self.fetch(wanted)
+            except Exception as error:  # noqa: BLE001 - raised where the range is read
+                got = error
+            with self._changed:
+                if wanted.number in self._left:
+                    self._drop(wanted)
+                else:
+                    self._done[wanted] = got
+                self._changed.notify_all()
+
+    def _has_room(self, wanted: _Range) -> bool:
+        if not self._begun:
+            return True
+        return self._held + wanted.stop - wanted.start <= self._ahead and len(self._begun) < _RANGES
+
+    def _drop(self, read: _Range) -> None:
+        self._begun.discard(read)
+        self._done.pop(read, None)
+        self._held -= read.stop - read.start
+        self._changed.notify_all()
+
+    def take(self, wanted: _Range, stored: StoredObject) -> memoryview:
+        """The bytes of a range, once; none where its reader has been stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: stored.stopped or wanted in self._done)
+            if stored.stopped:
+                return memoryview(b"")
+            got = self._done[wanted]
+            self._drop(wanted)
+        if isinstance(got, Exception):
+            raise got
+        return got
+
+    def fetch(self, wanted: _Range) -> memoryview:
+        """Ask for a range.
+
+        Raises
+        ------
+        SourceError
+            Where it cannot be had, or the object is not the one that was listed.
+        """
+        import obstore  # noqa: PLC0415 - costs its import only where it is used
+        from obstore.exceptions import BaseError, PreconditionError  # noqa: PLC0415
+
+        source = self.objects[wanted.number]
+        url = parse_url(source.uri)
+        assert url is not None
+        store = open_store(url)
+        try:
+            answer = obstore.get(
+                store, url.key, options={"range": (wanted.start, wanted.stop), "if_match": source.etag}
+            )
+            same = (answer.meta["e_tag"], answer.meta["size"]) == (source.etag, source.size)
+            content = memoryview(answer.bytes())
+        except PreconditionError:
+            same = False
+        except FileNotFoundError:
+            raise SourceError("was listed, but is not there any more") from None
+        except (BaseError, OSError, ValueError) as error:
+            said = failure(url, error)
+            raise SourceError(str(said).removeprefix(f"{url}: "), said.hint) from None
+        if not same:
+            raise SourceError("was written anew while it was read", hint="read it again")
+        if len(content) != wanted.stop - wanted.start:
+            raise SourceError(f"cannot be read further than byte {wanted.start + len(content):,}: the answer ends there")
+        return content
+
+    def leave(self, number: int) -> None:
+        """No more of an object is wanted."""
+        with self._changed:
+            self._left.add(number)
+            for read in [read for read in self._done if read.number == number]:
+                self._drop(read)
+            while self._next is not None and self._next.number == number:
+                self._next = next(self._coming, None)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Fetch no more. What is on its way is let go; threads end with it."""
+        with self._changed:
+            self._closed = True
+            self._done.clear()
+            self._changed.notify_all()
+
+
+class StoredObject:
+    """The bytes of an object, as `analyzer.sources.streams.Stored` has it."""
+
+    def __init__(self, fetcher: Fetcher, number: int) -> None:
+        self._fetcher = fetcher
+        self._number = number
+        self._take = partial(fetcher.take, stored=self)
+        self._coming = fetcher.ranges(number)
+        self._first = self._part = memoryview(b"")
+        self.bytes_read = 0
+        self.stopped = False
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many more bytes, none at the end."""
+        found = bytearray(size)
+        return bytes(found[: self.readinto(memoryview(found))])
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """As `read`, to where it is wanted; nothing more where nobody wants it."""
+        if not self._part and not self.stopped:
+            wanted = next(self._coming, None)
+            if wanted is None:
+                return 0
+            try:
+                self._part = self._take(wanted)
+            except SourceError as error:
+                place = f"from byte {self.bytes_read:,} on: " if self.bytes_read else ""
+                raise SourceError(f"{place}{error}", error.hint) from None
+            self._first = self._part if not self.bytes_read else memoryview(b"")
+        got = min(len(buffer), len(self._part))
+        buffer[:got] = self._part[:got]
+        self._part = self._part[got:]
+        self.bytes_read += got
+        return got
+
+    def rewind(self) -> bool:
+        """Begin again; what is past the first range is fetched once more."""
+        if not self._first and self.bytes_read:
+            self._coming = self._fetcher.ranges(self._number)
+            self._take = self._fetcher.fetch
+        self._part, self.bytes_read = self._first, 0
+        return True
+
+    def stop(self) -> None:
+        """End a read that waits, on another thread."""
+        self.stopped = True
+        self._fetcher.leave(self._number)
+
+    def close(self) -> None:
+        """Let go of what was fetched."""
+        self.stop()
