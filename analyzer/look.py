@@ -38,7 +38,7 @@ _NEAREST = 50
 
 
 class Head(NamedTuple):
-    """The beginning of a log as a piece, its size, whether that is all of it, what could not be read, its compression."""
+    """The beginning of a log as a piece, its size, whether that is all, what could not be read, its compression."""
 
     piece: Piece | Batch
     shape: Shape
@@ -77,7 +77,14 @@ def _lines(reader: Reader, known: Known, shape: Shape) -> Head:
         whole = whole and first == len(blocks)
         blocks = blocks[:first]
         size = sum(block.stop for block in blocks)
-    return Head(Piece(0, inside=False, content=Held(blocks, _keep)), shape, size, whole, error or reader.error, reader.compression)
+    return Head(
+        Piece(0, inside=False, content=Held(blocks, _keep)),
+        shape,
+        size,
+        whole,
+        error or reader.error,
+        reader.compression,
+    )
 
 
 def _blocks(reader: Reader) -> Iterator[Block]:

@@ -34,7 +34,10 @@ class GroupBy(StrEnum):
     SOURCE = "source"
 
 
-Sources = Annotated[list[str], typer.Argument(help="A file, a glob, a directory, or - for standard input.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(help="A file, a glob, a directory, a URL such as s3://BUCKET/PREFIX/, or - for standard input."),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout, whole or not at all."),

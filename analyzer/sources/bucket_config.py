@@ -27,6 +27,15 @@ VARIABLES = {
 #: Where a profile says how to get keys that only AWS's own tools can.
 _OTHER_KEYS = ("sso_session", "sso_start_url", "role_arn", "credential_process", "login_session")
 
+#: Any of these says where keys are to be had, or that none are needed.
+_KEYS_ELSEWHERE = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+)
+
 #: The account of the storage emulator, which Microsoft publishes (learn.microsoft.com/azure/storage/common/
 #: storage-use-azurite, "Well-known storage account and key").
 _EMULATOR = {
@@ -76,6 +85,10 @@ def _s3(environment: Mapping[str, str]) -> BucketConfig:
     if not environment.get("AWS_ACCESS_KEY_ID"):
         keys = {"access_key_id", "secret_access_key", "session_token"}
         options |= {key: profile[f"aws_{key}"] for key in keys if f"aws_{key}" in profile}
+    if environment.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true" and not (
+        "access_key_id" in options or any(environment.get(name) for name in _KEYS_ELSEWHERE)
+    ):
+        raise SourceError("expected credentials, found none", hint=f"set {VARIABLES['s3']}")
     if bundle := environment.get("AWS_CA_BUNDLE"):
         client["root_certificate"] = _read("AWS_CA_BUNDLE", bundle)
     if attempts := environment.get("AWS_MAX_ATTEMPTS"):

@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.errors import SourceError
-from analyzer.sources.bucket_config import VARIABLES, BucketConfig, bucket_config
+from analyzer.sources.bucket_config import VARIABLES, bucket_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from obstore import ObjectMeta
     from obstore.store import ObjectStore
@@ -52,7 +53,7 @@ class Object(NamedTuple):
     url: Url
     size: int
     etag: str | None
-    modified: Any  #: datetime
+    modified: datetime
 
 
 def parse_url(name: str) -> Url | None:
@@ -88,7 +89,10 @@ def open_store(url: Url) -> ObjectStore:
             f"{url}: expected obstore, which reads buckets, found it not installed",
             hint="pip install '.[buckets]' in logscan's source folder installs it",
         ) from None
-    options, client, retries = bucket_config(url.scheme)
+    try:
+        options, client, retries = bucket_config(url.scheme)
+    except SourceError as error:
+        raise SourceError(f"{url}: {error}", error.hint) from None
     return _store(url.scheme, url.bucket, _frozen(options), _frozen(client), retries)
 
 
@@ -139,9 +143,9 @@ def list_objects(urls: Iterable[Url]) -> list[Object]:
 
 
 def _list(url: Url) -> list[Object]:
+    store = open_store(url)
     from obstore.exceptions import BaseError  # noqa: PLC0415
 
-    store = open_store(url)
     try:
         is_glob = re.search(r"[*?[]", url.key) is not None
         if not is_glob and url.key and not url.key.endswith("/"):
@@ -174,11 +178,17 @@ def _head(store: ObjectStore, url: Url) -> Object | None:
 
 
 def _object(url: Url, about: ObjectMeta) -> Object:
-    return Object(url._replace(key=about["path"]), about["size"], about["e_tag"], about["last_modified"])
+    return Object(url._replace(key=about["path"]), about["size"], bare_etag(about), about["last_modified"])
+
+
+def bare_etag(about: ObjectMeta) -> str | None:
+    """An ETag without its quotes, which not every listing has."""
+    etag = about["e_tag"]
+    return etag.strip('"') if etag else None
 
 
 def _matching(store: ObjectStore, url: Url, *, is_glob: bool) -> Iterator[ObjectMeta]:
-    """What is below a prefix or matches a glob; of an ordered listing only the part with the glob's first characters."""
+    """What is below a prefix or matches a glob; of an ordered listing only the part that begins like the glob."""
     import obstore  # noqa: PLC0415
 
     begin = re.split(r"[*?[]", url.key, maxsplit=1)[0] if is_glob else url.key.rstrip("/") + "/" * bool(url.key)
@@ -211,14 +221,14 @@ def glob_pattern(glob: str) -> str:
 
 def failure(url: Url, error: Exception) -> SourceError:
     """What went wrong with a bucket, in one line: obstore says it in many, with query strings that may hold secrets."""
-    from obstore.exceptions import InvalidPathError, PermissionDeniedError, UnauthenticatedError  # noqa: PLC0415
+    from obstore.exceptions import InvalidPathError  # noqa: PLC0415
 
     text = str(error).split("\n\nDebug source:")[0]
     reason = _reason(text)
     hint = None
     if "169.254.169.254" in text or "metadata.google.internal" in text or "AccountNotSpecified" in text:
         reason, hint = "expected credentials, found none", f"set {VARIABLES[url.scheme]}"
-    elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+    elif re.search(r"status code: 40[13] ", text):  # obstore has exceptions for it, but not of a listing
         reason, hint = f"access was denied: {reason}", f"look at {VARIABLES[url.scheme]}"
     elif "NoSuchBucket" in text or "ContainerNotFound" in text:
         reason = f"expected a bucket, found none named {url.bucket}"
@@ -226,8 +236,6 @@ def failure(url: Url, error: Exception) -> SourceError:
         reason = "expected an object, found nothing there"
     elif isinstance(error, InvalidPathError):
         reason, hint = f"cannot be listed: {reason}", "name a prefix without such an object"
-    elif isinstance(error, SourceError):
-        reason, hint = str(error), error.hint
     else:
         reason = f"cannot be read: {reason}"
     return SourceError(f"{url}: {reason}", hint=hint)

@@ -23,7 +23,7 @@ _CODE = re.compile(r"%(.?)")
 #: Units, the widest first, and how many digits each has.
 _UNITS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2}
 #: No log is older.
-_FIRST_YEAR = 2000
+_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 #: How far in the future a name may be dated where nothing is said.
 _AHEAD = timedelta(days=2)
 
@@ -47,12 +47,14 @@ def dated(name: str, span: Span) -> list[str]:
         raise UsageError(f"{name}: expected a date of %Y, %m, %d, %H and %M, each with all wider ones, got {got}")
     if span == (None, None):
         return [_fill(name, {})]
-    wide = _after(datetime(_FIRST_YEAR, 1, 1), units[-1]) - datetime(_FIRST_YEAR, 1, 1)
-    first, last = datetime(_FIRST_YEAR, 1, 1), datetime.now(UTC).replace(tzinfo=None) + _AHEAD
-    since, until = (moment and moment.astimezone(UTC).replace(tzinfo=None) for moment in span)
-    begin = first if since is None else max(first, since) - wide
-    end = last if until is None else min(last, until) + wide
-    return [_fill(name, values) for values in _cover(units, {}, first, datetime(last.year + 2, 1, 1), (begin, end))]
+    since, until = span
+    last = datetime.now(UTC) + _AHEAD
+    wide = _after(_FIRST, units[-1]) - _FIRST
+    begin = _FIRST if since is None else max(_FIRST, since.astimezone(UTC)) - wide
+    end = last if until is None else min(last, until.astimezone(UTC)) + wide
+    return [
+        _fill(name, values) for values in _cover(units, {}, (_FIRST, _FIRST.replace(year=last.year + 2)), (begin, end))
+    ]
 
 
 def _fill(name: str, values: dict[str, int]) -> str:
@@ -64,10 +66,11 @@ def _fill(name: str, values: dict[str, int]) -> str:
 
 
 def _cover(
-    units: list[str], known: dict[str, int], start: datetime, stop: datetime, span: tuple[datetime, datetime]
+    units: list[str], known: dict[str, int], within: tuple[datetime, datetime], span: tuple[datetime, datetime]
 ) -> Iterator[dict[str, int]]:
     """The values of the widest units that lie within the span, or at the end of all units overlap it."""
     unit, *finer = units
+    start, stop = within
     begin, end = span
     while start < stop:
         after = _after(start, unit)
@@ -76,7 +79,7 @@ def _cover(
             if not finer or (begin <= start and after <= end):
                 yield values
             else:
-                yield from _cover(finer, values, start, after, span)
+                yield from _cover(finer, values, (start, after), span)
         start = after
 
 

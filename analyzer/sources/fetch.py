@@ -10,10 +10,10 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.errors import SourceError
-from analyzer.sources.buckets import failure, open_store, parse_url
+from analyzer.sources.buckets import bare_etag, failure, open_store, parse_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from analyzer.sources.find import Source
 
@@ -48,13 +48,14 @@ class Fetcher:
     def __init__(self, objects: Sequence[Source], part: int = PART, ahead: int = AHEAD) -> None:
         self.objects = objects
         self._part, self._ahead = part, ahead
+        self._urls = [url for source in objects if (url := parse_url(source.uri)) is not None]
         self._numbers = {source.uri: number for number, source in enumerate(objects)}
+        self._left: set[int] = set()  # objects of which no more is wanted
         self._coming = self._ranges()
         self._next = next(self._coming, None)
         self._begun: set[_Range] = set()
         self._done: dict[_Range, memoryview | Exception] = {}
         self._held = 0
-        self._left: set[int] = set()  # objects of which no more is wanted
         self._changed = Condition()
         self._closed = False
         self._threads: list[Thread] = []
@@ -136,18 +137,15 @@ class Fetcher:
         SourceError
             Where it cannot be had, or the object is not the one that was listed.
         """
+        source, url = self.objects[wanted.number], self._urls[wanted.number]
+        store = open_store(url)
         import obstore  # noqa: PLC0415 - costs its import only where it is used
         from obstore.exceptions import BaseError, PreconditionError  # noqa: PLC0415
 
-        source = self.objects[wanted.number]
-        url = parse_url(source.uri)
-        assert url is not None
-        store = open_store(url)
+        if_match = f'"{source.etag}"' if source.etag else None
         try:
-            answer = obstore.get(
-                store, url.key, options={"range": (wanted.start, wanted.stop), "if_match": source.etag}
-            )
-            same = (answer.meta["e_tag"], answer.meta["size"]) == (source.etag, source.size)
+            answer = obstore.get(store, url.key, options={"range": (wanted.start, wanted.stop), "if_match": if_match})
+            same = (bare_etag(answer.meta), answer.meta["size"]) == (source.etag, source.size)
             content = memoryview(answer.bytes())
         except PreconditionError:
             same = False
@@ -159,7 +157,9 @@ class Fetcher:
         if not same:
             raise SourceError("was written anew while it was read", hint="read it again")
         if len(content) != wanted.stop - wanted.start:
-            raise SourceError(f"cannot be read further than byte {wanted.start + len(content):,}: the answer ends there")
+            raise SourceError(
+                f"cannot be read further than byte {wanted.start + len(content):,}: the answer ends there"
+            )
         return content
 
     def leave(self, number: int) -> None:
@@ -186,7 +186,7 @@ class StoredObject:
     def __init__(self, fetcher: Fetcher, number: int) -> None:
         self._fetcher = fetcher
         self._number = number
-        self._take = partial(fetcher.take, stored=self)
+        self._take: Callable[[_Range], memoryview] = partial(fetcher.take, stored=self)
         self._coming = fetcher.ranges(number)
         self._first = self._part = memoryview(b"")
         self.bytes_read = 0

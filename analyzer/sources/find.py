@@ -174,8 +174,6 @@ def pod_of_path(path: str) -> tuple[str, str, str] | None:
     return (match["pod"], match["namespace"], match["container"]) if match else None
 
 
-def _source(
-    path: str, *, size: int | None = None, modified: datetime | None = None, etag: str | None = None
-) -> Source:
+def _source(path: str, *, size: int | None = None, modified: datetime | None = None, etag: str | None = None) -> Source:
     pod, namespace, container = pod_of_path(path) or (None, None, None)
     return Source(path, namespace, pod, container, size, modified, etag)
