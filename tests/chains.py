@@ -76,4 +76,4 @@ def addresses(requests: Iterable[Request], classifier: Classifier = CLASSIFIER) 
     )  # fmt: skip
     found = PortableAddressTable()
     found.add(rows)
-    return classifier.label(found.rows())
+    return classifier.label(found.finish())

@@ -183,11 +183,14 @@ def _kinds(frame: pl.DataFrame, total: int) -> list[KindRow]:
 
 
 def _addresses(frame: pl.DataFrame, top: int) -> list[AddressRow]:
-    rows = frame.filter(pl.col("address").is_not_null())
+    # Selected before it is filtered, as above.
+    rows = frame.select("address", "class", "kind", "rule", "requests", "user_agents", "forwarded")
+    shown = pl.col("address").is_not_null()
     if 0 < top < rows.height:
-        # Cheaper than sorting a million rows by two keys: cut at the smallest count that is still shown.
-        rows = rows.filter(pl.col("requests") >= rows["requests"].top_k(top).min())
-    rows = rows.sort("requests", "address", descending=[True, False])
+        # Cheaper than sorting a million rows by two keys: cut at the smallest count that is still shown. One row more,
+        # as one has no address.
+        shown &= pl.col("requests") >= rows["requests"].top_k(top + 1).min()
+    rows = rows.filter(shown).sort("requests", "address", descending=[True, False])
     rows = rows.head(top) if top else rows
     texts = format_addresses(rows["address"])
     columns = rows.select("class", "kind", "rule", "requests", "user_agents", "forwarded")

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../arrow.h"
 #include "address_hash.h"
@@ -41,12 +42,14 @@ typedef struct {
 
 typedef struct {
     Row *rows;
-    Rare *rare;
+    uint32_t *rare; /* where among the rare sums; 0: nothing to sum */
 } Block;
 
 typedef struct {
     uint32_t hash, row; /* NO_ROW: free */
 } Slot;
+
+#define BLOCK_BYTES (BLOCK * sizeof(Row))
 
 typedef struct {
     PyObject_HEAD
@@ -55,8 +58,10 @@ typedef struct {
     size_t n_slots;
     Block *blocks;
     size_t n_rows, n_blocks;
+    Rare *rare; /* the first one holds nothing */
+    size_t n_rare, room_rare;
     Row nowhere; /* requests without an address */
-    Rare rare_nowhere;
+    uint32_t rare_nowhere;
     uint64_t tags[N_TAGS];
     uint32_t agent_signs[N_TAGS], request_signs[N_TAGS]; /* columns.Sign of each tag */
     uint32_t probes, crawler;
@@ -64,7 +69,7 @@ typedef struct {
 
 static inline Row *row_at(const AddressTable *self, size_t i) { return &self->blocks[i / BLOCK].rows[i % BLOCK]; }
 
-static inline Rare *rare_at(const AddressTable *self, size_t i) { return &self->blocks[i / BLOCK].rare[i % BLOCK]; }
+static inline uint32_t *rare_at(const AddressTable *self, size_t i) { return &self->blocks[i / BLOCK].rare[i % BLOCK]; }
 
 static bool grow_slots(AddressTable *self) {
     size_t size = self->n_slots ? self->n_slots * 2 : 4096;
@@ -88,13 +93,12 @@ static bool grow_blocks(AddressTable *self) {
     if (blocks == NULL) return false;
     self->blocks = blocks;
     Block *block = &blocks[self->n_blocks];
-    *block = (Block){aligned_alloc(64, BLOCK * sizeof(Row)), calloc(BLOCK, sizeof(Rare))};
-    if (block->rows == NULL || block->rare == NULL) {
-        free(block->rows);
-        free(block->rare);
-        return false;
-    }
+    /* Not by malloc, which keeps what is freed: a table that leaves gives its rows back one block after the other. */
+    void *rows = mmap(NULL, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (rows == MAP_FAILED) return false;
+    *block = (Block){rows, calloc(BLOCK, sizeof(uint32_t))};
     self->n_blocks++;
+    if (block->rare == NULL) return false;
     return true;
 }
 
@@ -172,7 +176,26 @@ static inline uint8_t outcome_of(const Cells *cells, int64_t i, uint16_t status,
     return unread ? UNPARSED_REQUEST : CONSIDERED;
 }
 
-static inline void sum_up(Row *row, Rare *rare, const Cells *cells, int64_t i, uint16_t status, uint8_t outcome) {
+static bool grow_rare(AddressTable *self) {
+    size_t room = self->room_rare ? self->room_rare * 2 : 256;
+    Rare *rare = room < UINT32_MAX ? realloc(self->rare, room * sizeof *rare) : NULL;
+    if (rare == NULL) return false;
+    if (self->n_rare == 0) rare[self->n_rare++] = (Rare){0};
+    self->rare = rare;
+    self->room_rare = room;
+    return true;
+}
+
+/* The rare sums that `at` leads to, there from now on; there must be room for one more. */
+static inline Rare *rare_of(AddressTable *self, uint32_t *at) {
+    if (*at == 0) {
+        *at = (uint32_t)self->n_rare++;
+        self->rare[*at] = (Rare){0};
+    }
+    return &self->rare[*at];
+}
+
+static inline void sum_up(Row *row, const Cells *cells, int64_t i) {
     row->requests++;
     if (is_there(&cells[BYTES], i)) row->bytes += cell64(&cells[BYTES], i);
     if (is_there(&cells[TIME], i)) {
@@ -182,9 +205,6 @@ static inline void sum_up(Row *row, Rare *rare, const Cells *cells, int64_t i, u
     }
     row->user_agents |= cell64(&cells[USER_AGENTS], i);
     row->forwarded |= cell64(&cells[FORWARDED], i);
-    if (outcome == HEALTH_PROBE) rare->health_probes++;
-    if (outcome == UNPARSED_REQUEST) rare->unparsed_requests++;
-    if (status >= 500) rare->errors++;
 }
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -215,7 +235,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
     bool carried = cells[ADDRESS].step != 0;
     for (int64_t begin = 0; begin < length; begin += BATCH) {
         int64_t end = least(length, begin + BATCH);
-        if (!make_room(self)) return false;
+        if (!make_room(self) || (self->n_rare + BATCH > self->room_rare && !grow_rare(self))) return false;
         for (; carried && hashed < least(length, end + 2 * BATCH); hashed++) {
             memcpy(words, cell(&cells[ADDRESS], hashed), 16);
             uint32_t hash = (uint32_t)hash_address(self->seed, words[1], words[0]);
@@ -228,13 +248,13 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
         }
         for (int64_t i = begin; i < end; i++) {
             Row *row = &self->nowhere;
-            Rare *rare = &self->rare_nowhere;
+            uint32_t *rare_row = &self->rare_nowhere;
             if (is_there(&cells[ADDRESS], i)) {
                 memcpy(words, cell(&cells[ADDRESS], i), 16);
                 if (numbers[i] == NO_ROW || !is_of(row_at(self, numbers[i]), words[1], words[0]))
                     numbers[i] = find_row(self, hashes[i % (4 * BATCH)], words[1], words[0]);
                 row = row_at(self, numbers[i]);
-                rare = rare_at(self, numbers[i]);
+                rare_row = rare_at(self, numbers[i]);
             } else {
                 numbers[i] = NO_ROW;
             }
@@ -242,13 +262,16 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
             if (is_there(&cells[STATUS], i)) memcpy(&status, cell(&cells[STATUS], i), 2);
             uint8_t agent = *cell(&cells[AGENT], i), request = *cell(&cells[REQUEST], i);
             outcomes[i] = outcome_of(cells, i, status, self->agent_signs[agent] & self->probes);
-            sum_up(row, rare, cells, i, status, outcomes[i]);
-            if (agent | request) {
-                uint32_t signs = self->agent_signs[agent] | self->request_signs[request];
-                rare->signs |= signs;
-                rare->crawlers += (signs & self->crawler) != 0;
-                if (request) self->tags[request]++;
-            }
+            sum_up(row, cells, i);
+            uint32_t signs = self->agent_signs[agent] | self->request_signs[request];
+            if (request) self->tags[request]++;
+            if (outcomes[i] == CONSIDERED && status < 500 && signs == 0) continue;
+            Rare *rare = rare_of(self, rare_row);
+            rare->health_probes += outcomes[i] == HEALTH_PROBE;
+            rare->unparsed_requests += outcomes[i] == UNPARSED_REQUEST;
+            rare->errors += status >= 500;
+            rare->signs |= signs;
+            rare->crawlers += (signs & self->crawler) != 0;
         }
     }
     return true;
@@ -342,9 +365,29 @@ static inline bool put_row(const Row *row, const Rare *rare, Buffer *address, Bu
     return row->first_time <= row->last_time;
 }
 
-PyDoc_STRVAR(rows_doc, "rows()\n--\n\nThe whole table, as Arrow capsules; requests without an address last.");
+static void free_block(Block *block) {
+    if (block->rows != NULL) munmap(block->rows, BLOCK_BYTES);
+    block->rows = NULL;
+}
 
-static PyObject *table_rows(PyObject *object, PyObject *unused) {
+static void free_rows(AddressTable *self) {
+    for (size_t i = 0; i < self->n_blocks; i++) {
+        free_block(&self->blocks[i]);
+        free(self->blocks[i].rare);
+    }
+    free(self->blocks);
+    free(self->slots);
+    free(self->rare);
+    self->blocks = NULL;
+    self->slots = NULL;
+    self->rare = NULL;
+    self->n_rows = self->n_blocks = self->n_slots = self->n_rare = self->room_rare = 0;
+}
+
+PyDoc_STRVAR(finish_doc, "finish()\n--\n\nThe whole table, as Arrow capsules; requests without an address last. Nothing is\n"
+                         "left of it here: of very many addresses there is no room for two tables.");
+
+static PyObject *table_finish(PyObject *object, PyObject *unused) {
     AddressTable *self = (AddressTable *)object;
     (void)unused;
     struct ArrowSchema *schema;
@@ -361,10 +404,16 @@ static PyObject *table_rows(PyObject *object, PyObject *unused) {
     memset(timed[0].data, 0, n / 8 + 1);
     memset(named.data, 0xFF, n / 8 + 1);
     int64_t without_time = 0, without_address = 0;
+    static const Rare none = {0};
+    free(self->slots);
+    self->slots = NULL;
     for (size_t i = 0; i < n; i++) {
         bool known = i < self->n_rows;
-        bool has_time = put_row(known ? row_at(self, i) : &self->nowhere, known ? rare_at(self, i) : &self->rare_nowhere,
-                                &address, sums, i);
+        uint32_t rare = known ? *rare_at(self, i) : self->rare_nowhere;
+        bool has_time = put_row(known ? row_at(self, i) : &self->nowhere, rare ? &self->rare[rare] : &none, &address, sums, i);
+        if (known && (i + 1) % BLOCK == 0) {
+            free_block(&self->blocks[i / BLOCK]);
+        }
         timed[0].data[i / 8] |= (uint8_t)(has_time << i % 8);
         without_time += !has_time;
         if (known) continue;
@@ -383,6 +432,9 @@ static PyObject *table_rows(PyObject *object, PyObject *unused) {
                array_set(array->children[1 + column], (int64_t)n, is_time ? without_time : 0, 2,
                          (Buffer *[]){valid, &sums[column]});
     }
+    free_rows(self);
+    self->nowhere = (Row){.first_time = INT64_MAX, .last_time = INT64_MIN};
+    self->rare_nowhere = 0;
     buffer_free(&named);
     buffer_free(&timed[0]);
     buffer_free(&timed[1]);
@@ -423,13 +475,7 @@ static PyObject *table_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 static void table_dealloc(PyObject *object) {
-    AddressTable *self = (AddressTable *)object;
-    free(self->slots);
-    for (size_t i = 0; i < self->n_blocks; i++) {
-        free(self->blocks[i].rows);
-        free(self->blocks[i].rare);
-    }
-    free(self->blocks);
+    free_rows((AddressTable *)object);
     PyTypeObject *type = Py_TYPE(object);
     freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_object(object);
@@ -440,7 +486,7 @@ static PyMethodDef table_methods[] = {
     {"add", table_add, METH_VARARGS, add_doc},
     {"since", table_since, METH_O, since_doc},
     {"tags", table_tags, METH_NOARGS, tags_doc},
-    {"rows", table_rows, METH_NOARGS, rows_doc},
+    {"finish", table_finish, METH_NOARGS, finish_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -77,8 +77,11 @@ class AddressTable(Protocol):
     def tags(self) -> dict[int, int]:
         """How many rows had each value of ``request`` but 0, see `analyzer.tables.columns.name_signals`."""
 
-    def rows(self) -> pl.DataFrame:
-        """The table, see `ADDRESSES`, in the order of the numbers; a last row holds the requests without an address."""
+    def finish(self) -> pl.DataFrame:
+        """The table, see `ADDRESSES`, in the order of the numbers; a last row holds the requests without an address.
+
+        Nothing can be added any more: of very many addresses there is no room for two tables.
+        """
 
 
 def new_address_table() -> AddressTable:
@@ -115,9 +118,9 @@ class NativeAddressTable:
         counts.frombytes(self._table.tags())
         return {tag: count for tag, count in enumerate(counts) if count}
 
-    def rows(self) -> pl.DataFrame:
+    def finish(self) -> pl.DataFrame:
         """The table."""
-        return frame_of(self._table.rows())
+        return frame_of(self._table.finish())
 
 
 class PortableAddressTable:
@@ -185,7 +188,7 @@ class PortableAddressTable:
         """How many rows had each tag."""
         return self._tags
 
-    def rows(self) -> pl.DataFrame:
+    def finish(self) -> pl.DataFrame:
         """The table."""
         self._merge()
         known = pl.col("address").is_not_null()

@@ -115,11 +115,11 @@ class Fold:
             self._limits.append(simulator.finish())
 
     def tables(self) -> Tables:
-        """The tables of all rows so far."""
+        """The tables of all rows; nothing can be added any more."""
         self._count()
         for source in list(self._simulators):
             self.close_source(source)
-        addresses = self._addresses.rows()
+        addresses = self._addresses.finish()
         limits = pl.concat(self._limits).group_by("limit", "number").agg(pl.col("rejected_low", "rejected_high").sum())
         return Tables(
             addresses=addresses,

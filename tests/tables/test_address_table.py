@@ -83,8 +83,8 @@ def test_sums_by_address(table: AddressTable) -> None:
         (7, 3, 1, 1, 1, 16, early, late, 9, 0, int(Sign.KUBE_PROBE), 0),
         (9, 1, 0, 0, 1, 0, early, early, 2, 4, 0, 0),
     ]
-    assert table.rows().rows() == expected
     assert len(table) == 2
+    assert table.finish().rows() == expected
 
 
 def test_what_an_address_sent_is_remembered(table: AddressTable) -> None:
@@ -95,7 +95,7 @@ def test_what_an_address_sent_is_remembered(table: AddressTable) -> None:
     table.add(frame([row(8, agent=browser, request=binary), row(9)]))
     assert added["outcome"].to_list() == [Outcome.CONSIDERED, Outcome.CONSIDERED, Outcome.HEALTH_PROBE]
     sent = Sign.CRAWLER | Sign.SCAN | Sign.ELB_PROBE
-    assert table.rows().select("signs", "crawlers").rows() == [(sent, 2), (Sign.BINARY, 0), (0, 0)]
+    assert table.finish().select("signs", "crawlers").rows() == [(sent, 2), (Sign.BINARY, 0), (0, 0)]
 
 
 def test_each_row_is_marked(table: AddressTable) -> None:
@@ -112,16 +112,16 @@ def test_each_row_is_marked(table: AddressTable) -> None:
 def test_requests_without_address_stand_last(table: AddressTable) -> None:
     """Requests without an address have a row of their own, which is no address."""
     table.add(frame([row(None), row(5), row(None, user_agents=2)]))
-    assert table.rows().select("address", "requests", "user_agents").rows() == [(5, 1, 1), (None, 2, 3)]
-    assert len(table) == 1
+    assert table.finish().select("address", "requests", "user_agents").rows() == [(5, 1, 1), (None, 2, 3)]
 
 
 def test_an_empty_table_has_the_columns(table: AddressTable) -> None:
     """Nothing added gives an empty frame of the same columns."""
-    assert table.rows().schema == pl.Schema(ADDRESSES)
-    assert table.rows().is_empty()
     assert table.since(0).is_empty()
     assert table.tags() == {}
+    found = table.finish()
+    assert found.schema == pl.Schema(ADDRESSES)
+    assert found.is_empty()
 
 
 def test_since_gives_the_addresses_that_came_in(table: AddressTable) -> None:
@@ -147,7 +147,7 @@ def test_an_address_is_found_again(table: AddressTable) -> None:
         numbers = table.add(part)["number"]
         assert table.since(0).gather(numbers).to_list() == part["address"].to_list()
     assert len(table) == 50_000
-    assert table.rows()["requests"].to_list() == [2] * 20_000 + [3] * 30_000
+    assert table.finish()["requests"].to_list() == [2] * 20_000 + [3] * 30_000
 
 
 @needs_native
@@ -163,8 +163,8 @@ def test_native_and_portable_agree(parts: list[list[Row]], carried: set[str]) ->
             some = frame(part).select(offset="bytes")
         assert_frame_equal(native.add(some), portable.add(some))
         assert native.since(known).to_list() == portable.since(known).to_list()
-    assert_frame_equal(native.rows(), portable.rows())
     assert native.tags() == portable.tags()
+    assert_frame_equal(native.finish(), portable.finish())
 
 
 @needs_native
@@ -174,11 +174,12 @@ def test_a_slice_is_read_as_what_it_is(part: list[Row]) -> None:
     whole, cut = NativeAddressTable(), NativeAddressTable()
     expected = whole.add(frame(part[3:]))
     assert_frame_equal(cut.add(frame(part)[3:]), expected)
-    assert_frame_equal(whole.rows(), cut.rows())
+    found = whole.finish()
+    assert_frame_equal(found, cut.finish())
     joined = NativeAddressTable()
     chunks = pl.concat([frame(part)[3:9], frame(part)[9:]], rechunk=False).to_struct()
     assert_frame_equal(frame_of(joined._table.add(chunks.__arrow_c_stream__(), 2 ** len(ROWS) - 1)), expected)
-    assert_frame_equal(whole.rows(), joined.rows())
+    assert_frame_equal(found, joined.finish())
 
 
 @needs_native
@@ -213,4 +214,4 @@ def test_another_frame_is_refused() -> None:
     stream = frame([row(1)]).select("address", "time")
     with pytest.raises(ValueError, match="other columns"):
         table._table.add(stream.__arrow_c_stream__(), 1)
-    assert table.rows().is_empty()
+    assert table.finish().is_empty()
