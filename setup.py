@@ -10,7 +10,10 @@ RULES = "analyzer._rules"
 setup(
     packages=[*find_packages(include=["analyzer*"]), RULES],
     package_dir={RULES: "rules"},
-    package_data={RULES: ["*/*.toml"], "analyzer": ["py.typed", "report/*.json"]},
+    package_data={
+        RULES: ["*/*.toml"],
+        "analyzer": ["py.typed", "report/*.json", "report/html/*.html", "report/html/*.css"],
+    },
     ext_modules=[
         Extension(
             name,

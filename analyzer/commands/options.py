@@ -17,6 +17,8 @@ class OutputFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
 
 
 class DescriptionFormat(StrEnum):

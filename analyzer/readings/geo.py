@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.charts import Bars
+from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class AutonomousSystem:
 
 
 @dataclass(frozen=True, slots=True)
-class Geo:
+class Geo(Reading):
     """What a geo lookup on the remote address is worth; percentages are of considered requests."""
 
     verdict: str
@@ -49,6 +51,15 @@ class Geo:
     database: list[dict[str, object]] | None
     countries: list[Country]
     asns: list[AutonomousSystem]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The countries, a row each."""
+        return frame_of(self.countries, Country)
+
+    def plot(self) -> Bars:
+        """Shares of the countries."""
+        return Bars(title="Countries", frame=self.frame, name="code", value="pct", unit="% of requests")
 
 
 def geo(labelled: pl.DataFrame, database: GeoDatabase | None, *, recoverable: int | None = None, top: int) -> Geo:

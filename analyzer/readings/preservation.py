@@ -12,8 +12,10 @@ import polars as pl
 
 from analyzer.addresses.classify import CLASSES
 from analyzer.addresses.ranges import format_addresses
+from analyzer.charts import Bars
 from analyzer.readings.bitmap import linear_count
 from analyzer.readings.proxies import Suspicion, suspicions
+from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, excluded, percent
 
 PRESERVED_PCT = 99.0
@@ -82,7 +84,7 @@ class AddressRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Preservation:
+class Preservation(Reading):
     """The numbers of the headline.
 
     ``requests = considered + sum(excluded)``, ``considered = sum(classes.*.considered) = sum(kinds.*.considered)`` and
@@ -102,6 +104,17 @@ class Preservation:
     kinds: list[KindRow]
     addresses: list[AddressRow]
     suspicions: list[Suspicion]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The kinds, a row each."""
+        return frame_of(self.kinds, KindRow)
+
+    def plot(self) -> Bars:
+        """Kinds of remote addresses."""
+        return Bars(
+            title="Remote addresses", frame=self.frame, name="kind", value="pct", unit="% of requests", by="class"
+        )
 
 
 def preservation(labelled: pl.DataFrame, *, recoverable: int | None = None, top: int) -> Preservation:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.charts import Lines
 from analyzer.readings.bitmap import at_least
+from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(Reading):
     """Keys with a considered request; `shared_key_pct` is the share of considered requests on shared ones."""
 
     verdict: str
@@ -66,6 +68,28 @@ class RateLimit:
     shared_key_pct: float | None
     simulations: list[Simulation]
     suggested: Suggestion | None
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The simulated limits, a row each."""
+        return frame_of(self.simulations, Simulation)
+
+    def plot(self) -> Lines:
+        """What each limit would reject, with its bounds."""
+        bound = [
+            (100 * pl.col(name) / pl.col("requests")).fill_nan(None).alias(f"{name}_pct")
+            for name in ("rejected_low", "rejected_high")
+        ]
+        return Lines(
+            title="What each limit would reject",
+            frame=self.frame.with_columns(bound),
+            x="limit",
+            y="rejected_pct",
+            unit="% of requests",
+            by="controller",
+            low="rejected_low_pct",
+            high="rejected_high_pct",
+        )
 
 
 def rate_limit(labelled: pl.DataFrame, limits: pl.DataFrame, limit_requests: int, grid: Sequence[Limit]) -> RateLimit:

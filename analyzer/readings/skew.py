@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
+from analyzer.charts import Bars
+from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Skew:
+class Skew(Reading):
     """How requests spread over `groups`, busiest first.
 
     `basis` is ``serving`` or ``entry`` (see the module). `unattributed` are the requests that belong to no group.
@@ -55,6 +57,16 @@ class Skew:
     gini: float | None
     idle: list[str]
     verdict: str
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The groups, a row each."""
+        return frame_of(self.groups, Group)
+
+    def plot(self) -> Bars:
+        """Shares of the groups."""
+        title = f"Requests by {self.by or 'group'}"
+        return Bars(title=title, frame=self.frame, name="name", value="share_pct", unit="% of requests")
 
 
 def skew(

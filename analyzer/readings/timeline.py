@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.charts import Lines
+from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
 
 if TYPE_CHECKING:
@@ -38,11 +40,28 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Reading):
     """Points in order of time."""
 
     bucket_seconds: int
     points: list[Point]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The points, a row each."""
+        return frame_of(self.points, Point)
+
+    def plot(self) -> Lines:
+        """How much is preserved at each time."""
+        return Lines(
+            title="Preserved over time",
+            frame=self.frame,
+            x="time",
+            y="preserved_pct",
+            unit="% of requests",
+            top=100.0,
+            volume="considered",
+        )
 
 
 def timeline(table: pl.DataFrame, bucket_seconds: int, labelled: pl.DataFrame) -> Timeline:

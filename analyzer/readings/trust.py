@@ -18,7 +18,9 @@ import polars as pl
 
 from analyzer.addresses.forwarded import ENTRIES, take_apart
 from analyzer.addresses.ranges import to_text
+from analyzer.charts import Bars
 from analyzer.readings.bitmap import linear_count
+from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered
 from analyzer.tables.chains import PROXIES
 
@@ -72,7 +74,7 @@ class Forged:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(Reading):
     """Whether logged addresses can be believed.
 
     Parameters
@@ -98,6 +100,16 @@ class Trust:
     reason: str
     examples: list[Forged]
     log_format: str | None
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The lengths of chains, a row each."""
+        return frame_of(self.hops, Hop)
+
+    def plot(self) -> Bars:
+        """How many entries X-Forwarded-For has."""
+        frame = self.frame.with_columns(pl.col("length").cast(pl.String))
+        return Bars(title="Entries of X-Forwarded-For", frame=frame, name="length", value="requests", unit="requests")
 
 
 def trust(chains: Chains, labelled: pl.DataFrame, settings: Iterable[ProxySettings] = ()) -> Trust:

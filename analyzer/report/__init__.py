@@ -13,7 +13,12 @@ from analyzer.errors import UsageError
 if TYPE_CHECKING:
     from analyzer.report.model import Report
 
-FORMATS = {"table": "analyzer.report.table", "json": "analyzer.report.json"}
+FORMATS = {
+    "table": "analyzer.report.table",
+    "json": "analyzer.report.json",
+    "markdown": "analyzer.report.markdown",
+    "html": "analyzer.report.html",
+}
 """Name of each format -> the module whose ``for_stream`` makes it."""
 
 

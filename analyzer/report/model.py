@@ -8,10 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from analyzer.charts import Bars
+from analyzer.readings.reading import Reading, frame_of
 from analyzer.report import load_format
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    import polars as pl
 
     from analyzer.readings.geo import Geo
     from analyzer.readings.preservation import Preservation
@@ -58,7 +62,7 @@ class RejectedSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class Input(Reading):
     """What was read: the sources, and their sums.
 
     `other_kinds` splits `other` by what the lines were. `cluster` is the name of the cluster file, None without one.
@@ -76,6 +80,15 @@ class Input:
     other_kinds: dict[str, int] = field(default_factory=dict)
     elapsed_seconds: float | None = None
     cluster: str | None = None
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The sources, a row each."""
+        return frame_of(self.sources, SourceRow)
+
+    def plot(self) -> Bars:
+        """Lines of the sources."""
+        return Bars(title="Lines by source", frame=self.frame, name="uri", value="lines", unit="lines")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +110,17 @@ class Report:
     def to_json(self) -> str:
         """Write the report as JSON, schema ``logscan.report/1``, with a newline at the end."""
         return load_format("json").render(self)
+
+    def to_html(self) -> str:
+        """Write the report as one HTML page that needs nothing else and runs no script."""
+        return load_format("html").render(self)
+
+    def to_markdown(self) -> str:
+        """Write the report as Markdown."""
+        return load_format("markdown").render(self)
+
+    def _repr_html_(self) -> str:
+        """Show the report in a notebook."""
+        from analyzer.report.html import notebook  # noqa: PLC0415 - costs its import only where it is used
+
+        return notebook(self)

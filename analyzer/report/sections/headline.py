@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from analyzer.report.page import Page
 
 
-_HEADLINES = {
+HEADLINES = {
     "preserved": ("PRESERVED", "bold green"),
     "partly": ("PARTLY PRESERVED", "bold yellow"),
     "not-preserved": ("NOT PRESERVED", "bold red"),
@@ -34,7 +34,7 @@ _NOUNS = {"node": "node address", "lb": "load balancer address", "private": "pri
 def headline(page: Page, report: Report) -> None:
     """Write the verdict."""
     reading = report.preservation
-    verdict, style = _HEADLINES[reading.verdict]
+    verdict, style = HEADLINES[reading.verdict]
     width = len(verdict) + len(GAP)
     room = page.width - len(INDENT) - width
     share = percentage(reading.preserved_pct)
@@ -49,14 +49,14 @@ def headline(page: Page, report: Report) -> None:
     if reading.verdict == "unknown":
         line = f"none of {size(reading.requests, 'request')} can be judged"
     page.line(line, label=f"{verdict:<{width}}", label_style=style)
-    page.line(_because(reading, room, report.input.parsed), label=f"{'because':<{width}}")
-    step = _next_step(report)
+    page.line(because(reading, room, report.input.parsed), label=f"{'because':<{width}}")
+    step = next_step(report)
     if step:
         page.line(step, label=f"{'next':<{width}}")
     page.blank()
 
 
-def _because(reading: Preservation, room: int, parsed: int) -> str:
+def because(reading: Preservation, room: int, parsed: int) -> str:
     """Say, from the numbers, what stands in for visitors."""
     if reading.verdict == "unknown":
         if reading.requests:
@@ -84,7 +84,8 @@ def _because(reading: Preservation, room: int, parsed: int) -> str:
     return first_that_fits(room, *(", ".join([part[0] + end, *part[1:]]) for part in lists for end in ends))
 
 
-def _next_step(report: Report) -> str | None:
+def next_step(report: Report) -> str | None:
+    """Say what to do next, if there is anything."""
     reading = report.preservation
     if report.input.parsed == 0:
         return "give --log-format with the log_format of the controller" if report.input.lines else None

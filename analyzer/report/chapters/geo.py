@@ -1,0 +1,36 @@
+"""Whether addresses can be located."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.readings.shares import percent
+from analyzer.report.document import NUMBERS, TONES, Cell, Paragraph, Part, Quoted, Section, Share, Verdict, table
+from analyzer.report.sections import READY
+from analyzer.report.text import number, percentage
+
+if TYPE_CHECKING:
+    from analyzer.readings.geo import Geo
+    from analyzer.readings.preservation import Preservation
+
+
+def geo(reading: Geo, preservation: Preservation) -> Section:
+    """Write the chapter."""
+    parts: list[Part] = []
+    if reading.locatable_pct is not None:
+        can = "can be located" if reading.database else "could be located by a geo database (--geoip)"
+        said = f"{percentage(reading.locatable_pct)} % of requests {can}."
+        lost = percent(preservation.considered - preservation.preserved, preservation.considered)
+        if lost:
+            said += f" {percentage(lost)} % would be judged by the address of another machine."
+        parts.append(Paragraph((said,)))
+    if reading.countries:
+        rows: list[list[Cell]] = [[Quoted(row.code), Share(row.pct), number(row.requests)] for row in reading.countries]
+        parts.append(table("Requests by country", ("Country", "%", "Requests"), rows, numeric=NUMBERS))
+    if reading.asns:
+        networks: list[list[Cell]] = [
+            [f"AS{row.asn}", Share(row.pct), number(row.requests), Quoted(row.name or "")] for row in reading.asns
+        ]
+        parts.append(table("Requests by network", ("Network", "%", "Requests", "Name"), networks, numeric=(1, 2)))
+    verdict = Verdict(READY[reading.verdict].capitalize(), TONES.get(reading.verdict, "plain"))
+    return Section("geo", "Geo", parts, verdict)

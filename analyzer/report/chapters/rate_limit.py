@@ -1,0 +1,83 @@
+"""What rate limits would do."""
+
+from __future__ import annotations
+
+import os.path
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analyzer.readings.shares import percent
+from analyzer.report.document import TONES, Cell, Figure, Paragraph, Part, Quoted, Section, Share, Verdict, table
+from analyzer.report.sections import READY
+from analyzer.report.text import number, percentage, size
+
+if TYPE_CHECKING:
+    from analyzer.readings.rate_limit import RateLimit
+
+
+def rate_limit(reading: RateLimit) -> Section:
+    """Write the chapter."""
+    parts: list[Part] = [Paragraph((_keys(reading),))] if reading.keys else []
+    if reading.suggested is not None:
+        parts.append(
+            Paragraph(
+                (
+                    "Smallest limit that spares visitors: ",
+                    Quoted(f"limit-rps: {reading.suggested.limit_rps}"),
+                    f" ({reading.suggested.controller}).",
+                )
+            )
+        )
+    if any(each.rejected_high for each in reading.simulations):
+        parts += _curves(reading)
+        parts.append(_simulations(reading))
+    elif reading.keys and reading.simulations:
+        parts.append(Paragraph(("None of the simulated limits would reject a request.",)))
+    verdict = Verdict(READY[reading.verdict].capitalize(), TONES.get(reading.verdict, "plain"))
+    return Section("rate-limits", "Rate limits", parts, verdict)
+
+
+def _keys(reading: RateLimit) -> str:
+    keys = f"{size(reading.keys, 'address', 'addresses')} would be a key of the limit"
+    if not reading.shared_keys:
+        return f"{keys}; none is shared by many visitors."
+    share = percentage(reading.shared_key_pct)
+    verb = "stands" if reading.shared_keys == 1 else "stand"
+    return f"{keys}; {number(reading.shared_keys)} shared by many visitors {verb} for {share} % of requests."
+
+
+def _curves(reading: RateLimit) -> list[Figure]:
+    plot = reading.plot()
+    figures = []
+    for (controller,), rows in plot.frame.group_by("controller", maintain_order=True):
+        if rows.height < 2:
+            continue
+        ends = [f"{name} rejects {percentage(pct)} %" for name, pct in rows.select("limit", "rejected_pct").iter_rows()]
+        title, frame = f"{plot.title} ({controller})", rows
+        names = rows["limit"].to_list()
+        common = os.path.commonprefix(names).rpartition(" ")[0]  # noqa: RUF071 - of characters is meant
+        if common:  # the values alone have room below a plot
+            title = f"{title}, {common.rstrip(':')}"
+            frame = rows.with_columns(limit=pl.Series([name[len(common) + 1 :] for name in names]))
+        figures.append(Figure(replace(plot, title=title, frame=frame, by=None), f"{ends[0]}, {ends[-1]}"))
+    return figures
+
+
+def _simulations(reading: RateLimit) -> Part:
+    rows: list[list[Cell]] = []
+    for each in reading.simulations:
+        low, high = percent(each.rejected_low, each.requests), percent(each.rejected_high, each.requests)
+        rows.append(
+            [
+                Quoted(each.limit),
+                Share(each.rejected_pct, "bad"),
+                f"{percentage(low)} to {percentage(high)}",
+                percentage(each.rejected_on_shared_keys_pct),
+                number(each.burst),
+                each.controller,
+            ]
+        )
+    columns = ("Limit", "Rejected %", "Low to high %", "On shared addresses %", "Burst", "Controller")
+    return table("Simulated limits", columns, rows, numeric=(1, 2, 3, 4))

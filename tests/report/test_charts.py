@@ -1,0 +1,96 @@
+"""What a section gives to a notebook: its rows as a frame, and a chart of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from analyzer.charts import draw
+from analyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from analyzer.report.model import Report
+
+SECTIONS = ("input", "preservation", "trust", "skew", "geo", "rate_limit", "timeline")
+
+
+def values(chart: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that a chart carries."""
+    [rows] = chart["datasets"].values()
+    return list(rows)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_has_its_rows(report: Report, empty: Report, name: str) -> None:
+    """The columns are the keys of the JSON report, with the same dtypes where there is no row."""
+    frame, nothing = getattr(report, name).frame, getattr(empty, name).frame
+    assert frame.height > 0
+    assert frame.schema == nothing.schema
+    assert not [column for column in frame.columns if column.endswith("_")]
+    assert pl.Null not in frame.dtypes
+
+
+def test_rows_are_those_of_the_report(report: Report) -> None:
+    """Nothing is lost or turned on the way."""
+    assert report.skew.frame.to_dicts() == [
+        {"name": "worker-1", "requests": 51, "share_pct": 51.0, "pods": 2},
+        {"name": "worker-2", "requests": 49, "share_pct": 49.0, "pods": 1},
+    ]
+    assert report.preservation.frame["class"].to_list() == ["node", "node", "client"]
+    assert report.timeline.frame["time"].to_list() == [point.time for point in report.timeline.points]
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_draws_itself(report: Report, empty: Report, name: str) -> None:
+    """A chart is valid Vega-Lite, carries its rows, and draws columns that it has; also of nothing."""
+    chart = getattr(report, name).chart().to_dict()
+    rows = values(chart)
+    assert len(rows) == getattr(report, name).frame.height
+    for layer in chart.get("layer", [chart]):
+        fields = {channel["field"] for channel in layer["encoding"].values() if isinstance(channel, dict)}
+        assert fields <= set(rows[0])
+    assert len(values(getattr(empty, name).chart().to_dict())) == getattr(empty, name).frame.height
+
+
+def test_times_of_a_chart_are_utc(report: Report) -> None:
+    """A browser elsewhere shows the hours of the log."""
+    chart = report.timeline.chart().to_dict()
+    assert chart["layer"][0]["encoding"]["x"]["scale"] == {"type": "utc"}
+    assert values(chart)[1]["time"].startswith("2026-11-21T00:01:00")
+    assert values(chart)[2]["preserved_pct"] is None
+
+
+def test_a_limit_is_drawn_between_its_bounds(report: Report) -> None:
+    """Whole seconds leave a range, and the chart shows it."""
+    chart = report.rate_limit.chart().to_dict()
+    assert [layer["mark"]["type"] for layer in chart["layer"]] == ["area", "line"]
+    first = values(chart)[0]
+    assert first["rejected_low_pct"] == pytest.approx(70.0, abs=0.01)
+    assert first["rejected_high_pct"] == pytest.approx(71.5, abs=0.01)
+
+
+def test_without_altair_the_error_names_the_extra(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has not installed the extra reads what to install."""
+    monkeypatch.setitem(sys.modules, "altair", None)
+    monkeypatch.delitem(sys.modules, "analyzer.charts.vega", raising=False)
+    monkeypatch.delattr("analyzer.charts.vega", raising=False)
+    with pytest.raises(UsageError, match="Altair") as error:
+        draw(report.skew.plot())
+    assert error.value.hint == "from a checkout: pip install '.[plot]'"
+    assert "Not preserved" in report._repr_html_()
+
+
+def test_a_report_costs_no_chart_library() -> None:
+    """What draws is loaded by the first chart, what writes HTML by the first page."""
+    log = Path(__file__).parents[2] / "sample_logs" / "cdn"
+    code = (
+        f"import sys, analyzer; analyzer.analyze({str(log)!r}).to_json()\n"
+        "print([name for name in ('altair', 'jinja2', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
