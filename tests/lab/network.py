@@ -26,7 +26,7 @@ VIP, NODE_PORT = "198.51.100.80", 30080
 CLUSTER_IP = "10.96.0.10"
 NODES = {"node-1": "10.0.1.11", "node-2": "10.0.1.12", "node-3": "10.0.1.13"}
 #: The load balancer has an address in either of two zones; clients know it by its front.
-BALANCERS, BALANCER_FRONT = ("10.0.1.21", "10.0.1.22"), "198.51.100.10"
+BALANCERS, BALANCER_FRONT = ("10.0.1.21", "10.0.2.21"), "198.51.100.10"
 #: A CDN's edges, in a range that Cloudflare publishes, and what clients know it by.
 EDGES, CDN_FRONT = tuple(f"104.18.5.{at}" for at in range(1, 7)), "198.51.100.20"
 _CDN = "10.0.1.31"
@@ -149,14 +149,14 @@ def _set_up(network: Network) -> None:
         *(f"route add local {first}.0.0.0/8 dev lo" for first in VISITORS),
         f"route add local {VPN} dev lo", f"route add local {GOOGLE_PROBE}/32 dev lo",
     ])  # fmt: skip
-    for place, addresses in {"lb": BALANCERS, "cdn": (_CDN,), **{name: (at,) for name, at in NODES.items()}}.items():
+    for place, address in {"lb": BALANCERS[0], "cdn": _CDN, **NODES}.items():
         _connect(network, place, "world", "lan")
-        network.batch(place, [*(f"address add {each}/24 dev eth0" for each in addresses), "link set eth0 up",
+        network.batch(place, [f"address add {address}/24 dev eth0", "link set eth0 up",
                               f"route add default via {_ROUTER}"])  # fmt: skip
-    network.batch("lb", [f"address add {BALANCER_FRONT}/32 dev lo"])
+    network.batch("lb", [f"address add {each}/32 dev lo" for each in (BALANCERS[1], BALANCER_FRONT)])
     network.batch("cdn", [f"address add {each}/32 dev lo" for each in (*EDGES, CDN_FRONT)])
     network.batch("world", [
-        f"route add {BALANCER_FRONT}/32 via {BALANCERS[0]}",
+        *(f"route add {each}/32 via {BALANCERS[0]}" for each in (BALANCERS[1], BALANCER_FRONT)),
         *(f"route add {each}/32 via {_CDN}" for each in (*EDGES, CDN_FRONT)),
     ])  # fmt: skip
     for node in NODES:

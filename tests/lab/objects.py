@@ -105,7 +105,7 @@ def _controller(
             "image": "registry.k8s.io/ingress-nginx/controller:v1.13.0",
             "args": ["/nginx-ingress-controller", "--configmap=$(POD_NAMESPACE)/ingress-nginx-controller"],
         }
-        more = [config_map(namespace, "ingress-nginx-controller", settings)]
+        more = [config_map(namespace, "ingress-nginx-controller", settings), _ingress(controller.limit_rps)]
     elif product == "kong":
         labels = _KONG
         environment = [{"name": name, "value": value} for name, value in settings.items()]
@@ -124,6 +124,16 @@ def _controller(
     deployment = workload("Deployment", made[0], _WORKLOADS[product])
     return [*made, deployment, *more,
             service(_WORKLOADS[product], CLUSTER_IP, namespace=namespace, selector=labels, **front)]  # fmt: skip
+
+
+def _ingress(limit_rps: int | None) -> dict[str, Any]:
+    annotations = {"nginx.ingress.kubernetes.io/limit-rps": str(limit_rps)} if limit_rps else {}
+    path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "shop", "port": {"number": 8080}}}}
+    return {
+        "kind": "Ingress",
+        "metadata": {"name": "shop", "namespace": "default", "annotations": annotations},
+        "spec": {"ingressClassName": "nginx", "rules": [{"host": "shop.example.org", "http": {"paths": [path]}}]},
+    }
 
 
 def _gateway(policy: dict[str, Any]) -> list[dict[str, Any]]:

@@ -38,10 +38,12 @@ http {{
     log_format chosen {layout};
     access_log {access_log} chosen;
     {real_ip}
+    {zone}
     server {{
         listen {port}{listen};
         set $proxy_upstream_name "default-shop-8080";
         location / {{
+            {limit}
             proxy_pass http://{application}:8080;
             proxy_set_header X-Forwarded-For $remote_addr;
         }}
@@ -86,10 +88,14 @@ backend servers
 
 @dataclass(frozen=True)
 class Controller:
-    """An ingress controller: its product, and its ConfigMap keys, environment or ClientTrafficPolicy."""
+    """An ingress controller: its product, and its ConfigMap keys, environment or ClientTrafficPolicy.
+
+    `limit_rps` is an annotation of the Ingress.
+    """
 
     product: str = "ingress-nginx"
     settings: dict[str, Any] = field(default_factory=dict)
+    limit_rps: int | None = None
 
     @property
     def port(self) -> int:
@@ -102,9 +108,12 @@ class Controller:
             return self._envoy(folder, log, application)
         nginx = program("nginx", "Debian: apt-get install nginx-light")
         layout, listen, real_ip = self._kong() if self.product == "kong" else self._ingress_nginx()
+        rate = self.limit_rps
+        zone = f"limit_req_zone $binary_remote_addr zone=rps:5m rate={rate}r/s;" if rate else ""
+        limit = f"limit_req zone=rps burst={5 * rate} nodelay;" if rate else ""
         text = _NGINX.format(
             log="stderr" if log == "-" else log, access_log="/dev/stdout" if log == "-" else log, layout=layout,
-            real_ip=real_ip, port=self.port, listen=listen, application=application,
+            real_ip=real_ip, port=self.port, listen=listen, application=application, zone=zone, limit=limit,
         )  # fmt: skip
         (folder / "nginx.conf").write_text(text)
         return [nginx, "-p", folder, "-e", "stderr", "-c", "nginx.conf"]

@@ -42,8 +42,12 @@ class Scenario:
         What a report with the cluster file must find.
     healthy
         Nothing may be found that is an error.
+    stand_in
+        The class of the addresses that stand for visitors, with the cluster file and without.
     trust
-        The verdicts with and without the cluster file; None says nothing.
+        The verdicts with the cluster file and without.
+    recoverable
+        The percentage of visitors whose address stands elsewhere in the log.
     signal
         What the log must give away of all requests that were no use.
     options
@@ -56,7 +60,9 @@ class Scenario:
     preserved: tuple[float, float] | None
     findings: frozenset[str] = frozenset()
     healthy: bool = False
-    trust: tuple[str | None, str | None] = (None, None)
+    stand_in: tuple[str, str] | None = None
+    trust: tuple[str, str] = ("sound", "cannot-tell")
+    recoverable: float | None = None
     signal: str | None = None
     options: tuple[str, ...] = ()
     pods: str = "10.244"
@@ -80,14 +86,14 @@ def _scenario(
 # ---- externalTrafficPolicy -------------------------------------------------------------------------------------------
 
 
-@_scenario(0, "external-traffic-policy-cluster")
+@_scenario(0, "external-traffic-policy-cluster", stand_in=("node", "node"))
 def cluster(lab: Lab) -> None:
     """Over an overlay the controllers see their own bridge, or the gateway of the node that a request entered by."""
     lab.serve("Cluster", *_TWO)
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario(0, "external-traffic-policy-cluster")
+@_scenario(0, "external-traffic-policy-cluster", stand_in=("node", "node"))
 def cluster_routed(lab: Lab) -> None:
     """Without an overlay they see the nodes themselves."""
     lab.network.overlay(on=False)
@@ -95,7 +101,17 @@ def cluster_routed(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario(100, healthy=True, trust=("sound", "cannot-tell"))
+@_scenario(
+    0, "external-traffic-policy-cluster", "rate-limit-on-shared-addresses", stand_in=("node", "node"), recoverable=0
+)
+def limited(lab: Lab) -> None:
+    """A limit meant for one visitor rejects requests of all that come through a node."""
+    lab.controller = Controller(settings=_DECIDING, limit_rps=5)
+    lab.serve("Cluster", *_TWO)
+    lab.send(lab.visitors.visit(MANY))
+
+
+@_scenario(100, healthy=True)
 def local_even(lab: Lab) -> None:
     """One controller on either of two nodes, and the balancer sends to them alone."""
     lab.in_cri = True
@@ -113,7 +129,15 @@ def local_uneven(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario((45, 55), "preservation-changed")
+@_scenario(0, "cni-masquerade", stand_in=("node", "node"))
+def local_not_in_force(lab: Lab) -> None:
+    """The Service says Local, and the nodes masquerade nevertheless."""
+    lab.serve("Cluster", *_TWO)
+    lab.policy = "Local"
+    lab.send(lab.visitors.visit(MANY))
+
+
+@_scenario((45, 55), "preservation-changed", stand_in=("node", "node"))
 def switched_half_way(lab: Lab) -> None:
     """The policy is changed to Local while the log is written."""
     lab.network.spread(*_THEIR_NODES)
@@ -140,7 +164,7 @@ def rolling_update(lab: Lab) -> None:
 # ---- load balancers that terminate connections -----------------------------------------------------------------------
 
 
-@_scenario(0, "load-balancer-address-logged")
+@_scenario(0, "load-balancer-address-logged", stand_in=("lb", "lb"))
 def balancer_not_read(lab: Lab) -> None:
     """A load balancer names the client in X-Forwarded-For, and the controller does not look."""
     lab.cluster = _FRONT
@@ -148,7 +172,23 @@ def balancer_not_read(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY), lab.balance(_THEIR_NODES))
 
 
-@_scenario(100, healthy=True, trust=("sound", "sound"))
+@_scenario(
+    0,
+    "load-balancer-address-logged",
+    "recoverable-address",
+    stand_in=("lb", "lb"),
+    recoverable=100,
+    trust=("sound", "sound"),
+)
+def balancer_not_read_but_logged(lab: Lab) -> None:
+    """The same, with a log that has the header."""
+    lab.cluster = _FRONT
+    lab.controller = Controller(settings=_DECIDING)
+    lab.serve("Local", *_TWO)
+    lab.send(lab.visitors.visit(MANY), lab.balance(_THEIR_NODES))
+
+
+@_scenario(100, healthy=True, trust=("sound", "sound"), recoverable=0)
 def balancer_trusted(lab: Lab) -> None:
     """The controller trusts the balancer and nobody else: what clients claim is not believed."""
     lab.cluster = _FRONT
@@ -158,7 +198,7 @@ def balancer_trusted(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY, forging=0.1), lab.balance(_THEIR_NODES))
 
 
-@_scenario(100, "forged-addresses", trust=("spoofed", "spoofed"))
+@_scenario(100, "forged-addresses", trust=("spoofed", "spoofed"), recoverable=0)
 def balancer_trusted_like_everybody(lab: Lab) -> None:
     """ingress-nginx's default trusts everybody once it reads the header: clients that forge are believed."""
     lab.cluster = _FRONT
@@ -178,7 +218,14 @@ def kong_trusts_everybody(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY, forging=0.1), lab.balance(_THEIR_NODES))
 
 
-@_scenario(0, "load-balancer-address-logged")
+@_scenario(
+    0,
+    "load-balancer-address-logged",
+    "recoverable-address",
+    stand_in=("lb", "lb"),
+    trust=("sound", "sound"),
+    recoverable=100,
+)
 def envoy_without_trusted_hops(lab: Lab) -> None:
     """Envoy logs who connects unless it is told how many proxies stand in front."""
     lab.cluster = _FRONT
@@ -187,7 +234,7 @@ def envoy_without_trusted_hops(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY), lab.balance(_THEIR_NODES))
 
 
-@_scenario(100, healthy=True, trust=("sound", None))
+@_scenario(100, healthy=True, trust=("sound", "sound"), recoverable=0)
 def envoy_with_trusted_hops(lab: Lab) -> None:
     """Told of one, it logs the client, whatever that claims."""
     lab.cluster = _FRONT
@@ -196,7 +243,7 @@ def envoy_with_trusted_hops(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY, forging=0.1), lab.balance(_THEIR_NODES))
 
 
-@_scenario(0, "cdn-edge-logged")
+@_scenario(0, "cdn-edge-logged", stand_in=("lb", "lb"))
 def cdn_edge(lab: Lab) -> None:
     """A CDN's edges stand for the visitors."""
     lab.network.spread(*_THEIR_NODES)
@@ -204,7 +251,7 @@ def cdn_edge(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY), lab.distribute())
 
 
-@_scenario(100, healthy=True, trust=("sound", None))
+@_scenario(100, healthy=True)
 def cdn_trusted(lab: Lab) -> None:
     """Kong trusts the CDN's ranges."""
     lab.network.spread(*_THEIR_NODES)
@@ -218,7 +265,7 @@ def cdn_trusted(lab: Lab) -> None:
 # ---- PROXY protocol --------------------------------------------------------------------------------------------------
 
 
-@_scenario(100, healthy=True, trust=("sound", None))
+@_scenario(100, healthy=True)
 def proxy_v1(lab: Lab) -> None:
     """Both sides speak it: the client is kept even under Cluster."""
     lab.cluster = _FRONT
@@ -227,7 +274,7 @@ def proxy_v1(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY), lab.balance(NODES, "send-proxy", mode="tcp"))
 
 
-@_scenario(100, healthy=True, trust=("sound", None))
+@_scenario(100, healthy=True)
 def proxy_v2(lab: Lab) -> None:
     """The same with Kong, version 2 and Local."""
     lab.cluster = _FRONT
@@ -276,10 +323,20 @@ def proxy_never_sent(lab: Lab) -> None:
     lab.send(lab.visitors.visit(FEW))
 
 
+@_scenario(100, "proxy-protocol-hairpin", healthy=True, signal="broken_proxy_header")
+def proxy_and_a_hairpin(lab: Lab) -> None:
+    """A pod calls the Service by its public address: kube-proxy takes the short way, past whoever would send PROXY."""
+    lab.cluster = _FRONT
+    lab.controller = Controller(settings={"use-proxy-protocol": "true"})
+    lab.serve("Cluster", *_TWO)
+    lab.send(lab.visitors.visit(MANY), lab.balance(NODES, "send-proxy-v2", mode="tcp"))
+    lab.call("application", 20)
+
+
 # ---- others ----------------------------------------------------------------------------------------------------------
 
 
-@_scenario(0, "klipper-masquerade", pods="10.42")
+@_scenario(0, "klipper-masquerade", pods="10.42", stand_in=("lb", "node"))
 def klipper(lab: Lab) -> None:
     """K3s's service load balancer masquerades on every node, into files of the container runtime."""
     lab.in_cri = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from lab.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     Play = Callable[[str], Ran]
 
@@ -50,8 +52,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
 
 def analyzed(ran: Ran, *options: str, with_cluster: bool = True) -> dict[str, Any]:
     """Return the report on what a scenario left."""
-    known = ["--cluster", str(ran.cluster)] if with_cluster else []
-    done = logscan("analyze", ran.logs, "--format", "json", *known, *options, cwd=ran.logs.parent)
+    known = ("--cluster", str(ran.cluster)) if with_cluster else ()
+    return _report(ran.logs, *known, *options)
+
+
+@cache
+def _report(logs: Path, *options: str) -> dict[str, Any]:
+    done = logscan("analyze", logs, "--format", "json", *options, cwd=logs.parent)
     assert done.stdout, done.stderr
     return done.report
 
@@ -74,6 +81,8 @@ def test_the_numbers_are_the_truth(name: str, ran: Play) -> None:
         "health_probe": truth.probes, "unparsed_request": truth.unreadable, "in_cluster": truth.callers, "unknown": 0,
     }  # fmt: skip
     assert report["input"]["rejected"] == 0
+    if scenario.stand_in:
+        assert found["classes"][scenario.stand_in[0]]["considered"] == truth.visits - truth.own - truth.forged
 
 
 @every_scenario
@@ -84,6 +93,20 @@ def test_the_log_alone_tells_no_less_of_visitors(name: str, ran: Play) -> None:
     assert found["preserved"] == truth.own + truth.forged
     assert found["considered"] == truth.visits + truth.callers
     assert found["excluded"]["health_probe"] == truth.probes
+    if scenario.stand_in:
+        assert found["classes"][scenario.stand_in[1]]["considered"] == truth.visits - truth.own - truth.forged
+
+
+@every_scenario
+def test_trust_is_what_clients_can_do(name: str, ran: Play) -> None:
+    """The verdict is the one that the controller's settings, or the forged addresses, call for."""
+    scenario, left = SCENARIOS[name], ran(name)
+    for with_cluster, verdict in zip((True, False), scenario.trust, strict=True):
+        report = analyzed(left, *scenario.options, with_cluster=with_cluster)
+        assert report["trust"]["verdict"] == verdict
+        assert report["trust"]["forged_requests"] in (left.truth.forged, None)
+        assert report["trust"]["forged_requests"] is not None or verdict != "spoofed"
+        assert report["preservation"]["recoverable_pct"] == scenario.recoverable
 
 
 @every_scenario
@@ -117,6 +140,15 @@ def test_skew_is_that_of_the_balancing(name: str, by: str, verdict: str, ran: Pl
     assert skew["verdict"] == verdict
     if by == "pod":
         assert sorted(group["requests"] for group in skew["groups"]) == sorted(left.truth.pods.values())
+
+
+def test_a_limit_rejects_what_the_replay_says(ran: Play) -> None:
+    """What nginx rejected by `limit-rps` is what logscan finds for that limit; nginx's log has milliseconds."""
+    left = ran("limited")
+    report = analyzed(left)
+    assert report["signals"]["limiting_requests"] == left.truth.limited > 0
+    replayed = next(each for each in report["rate_limit"]["simulations"] if each["limit"] == "limit-rps: 5")
+    assert abs(replayed["rejected"] - left.truth.limited) <= left.truth.visits * POINTS / 10
 
 
 def test_lost_requests_stand_in_no_log(ran: Play) -> None:

@@ -35,8 +35,8 @@ class Truth:
         Of health checks, and of pods.
     unreadable
         That were no requests to the server.
-    broken
-        Records of the error log about PROXY headers.
+    broken, limited
+        Records of the error log about PROXY headers, and about requests that a limit rejected.
     addresses
         Every logged address of a visit that is not its visitor's, and how often it was logged.
     pods
@@ -50,6 +50,7 @@ class Truth:
     callers: int
     unreadable: int
     broken: int
+    limited: int
     addresses: dict[str, int]
     pods: dict[str, int]
 
@@ -67,13 +68,14 @@ def read(
     `probes` and `callers` are numbers of requests that no visitor sent, `controllers` the pods that call where the log
     is an application's.
     """
-    own = forged = probed = called = unreadable = broken = 0
+    own = forged = probed = called = unreadable = broken = limited = 0
     addresses: dict[str, int] = {}
     pods: dict[str, int] = {}
     for log in logs:
         visits = 0
         for line in _lines(log):
             broken += "broken header: " in line
+            limited += "limiting requests, " in line
             number = _NUMBER.search(line)
             if _ERROR.match(line):
                 continue
@@ -94,7 +96,7 @@ def read(
             if logged not in (request.client, request.claimed):
                 addresses[logged] = addresses.get(logged, 0) + 1
         pods[str(log)] = visits
-    return Truth(sum(pods.values()), own, forged, probed, called, unreadable, broken, addresses, pods)
+    return Truth(sum(pods.values()), own, forged, probed, called, unreadable, broken, limited, addresses, pods)
 
 
 def numbers(logs: Iterable[Path]) -> set[int]:
