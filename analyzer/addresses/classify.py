@@ -39,9 +39,9 @@ _NO_ADDRESS = ("unknown", "not-an-address", "not an address")
 _INVALID = ("unknown", "invalid", "not a valid address")
 _LABELS: dict[str, pl.DataType | type[pl.DataType]] = {
     "class": Class,
-    "kind": pl.String,
-    "rule": pl.String,
-    "node": pl.String,
+    "kind": pl.Categorical,
+    "rule": pl.Categorical,
+    "node": pl.Categorical,
     "in_cluster": pl.Boolean,
     "health_probe": pl.Boolean,
     "step": pl.Enum(STEPS),
@@ -64,6 +64,10 @@ class Part(NamedTuple):
     kind: str
     rule: str
     step: str
+
+
+#: What `classify` returns.
+_SAID: dict[str, pl.DataType | type[pl.DataType]] = {"class": Class, "kind": pl.String, "rule": pl.String}
 
 
 class Classifier:
@@ -114,8 +118,8 @@ class Classifier:
         Returns
         -------
         polars.DataFrame
-            The frame with ``class`` (Enum), ``kind``, ``rule`` and ``node`` (String), ``in_cluster`` and
-            ``health_probe`` (Boolean), ``step`` (Enum of `STEPS`).
+            The frame with ``class`` (Enum), ``kind``, ``rule`` and ``node`` (Categorical: ten million addresses have
+            them), ``in_cluster`` and ``health_probe`` (Boolean), ``step`` (Enum of `STEPS`).
         """
         address = frame["address"]
         public = self._labels.height - 2
@@ -189,15 +193,16 @@ def classify(  # noqa: PLR0913 - the options of the command line
     rules = declared(node=node, lb=lb, client=client, private=private)
     classifier = Classifier(rules, cluster.networks() if cluster else ())
     if addresses.dtype == pl.UInt128:
-        return classifier.label(addresses.alias("address").to_frame()).select("class", "kind", "rule")
+        labels = classifier.label(addresses.alias("address").to_frame())
+        return labels.select("class", pl.col("kind", "rule").cast(pl.String))
     if addresses.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
         raise UsageError(f"classify: expected addresses as String or UInt128, got {addresses.dtype}")
     text = addresses.cast(pl.String)
     labels = classifier.label(parse_addresses(text).alias("address").to_frame())
     invalid = text.str.contains("^[0-9a-fA-F:.]+$") & labels["address"].is_null()
     return labels.select(
-        pl.when(invalid).then(pl.lit(value, dtype=_LABELS[name])).otherwise(name).alias(name)
-        for name, value in zip(("class", "kind", "rule"), _INVALID, strict=True)
+        pl.when(invalid).then(pl.lit(value, dtype=type_)).otherwise(pl.col(name).cast(type_)).alias(name)
+        for (name, type_), value in zip(_SAID.items(), _INVALID, strict=True)
     )
 
 

@@ -174,11 +174,12 @@ def _classes(frame: pl.DataFrame, requests: int) -> dict[str, ClassCount]:
 
 
 def _kinds(frame: pl.DataFrame, total: int) -> list[KindRow]:
-    # Selected before they are filtered: a filter copies every column it is given.
     visited = pl.col("considered") > 0
-    visits = frame.select("class", "kind", "considered", "visitor").filter(visited)
-    counted = visits.group_by("class", "kind").agg(pl.sum("considered"), _PRESERVED, pl.len())
-    named = frame.select("class", "kind", "considered", "address", "rule").filter(visited, pl.col("kind") != "public")
+    counted = frame.group_by("class", "kind").agg(pl.sum("considered"), _PRESERVED, visited.sum().alias("len"))
+    counted = counted.filter(visited)
+    # Lazy: a filter copies every column it is given.
+    named = frame.lazy().filter(visited, pl.col("kind") != "public")
+    named = named.select("class", "kind", "considered", "address", "rule").collect()
     busiest = named.group_by("class", "kind").agg(
         pl.col("address", "rule").top_k_by(["considered", "address"], _EXAMPLES)
     )
@@ -196,18 +197,20 @@ def _kinds(frame: pl.DataFrame, total: int) -> list[KindRow]:
 
 
 def _addresses(frame: pl.DataFrame, top: int) -> list[AddressRow]:
-    # Selected before it is filtered, as above.
-    rows = frame.select("address", "class", "kind", "rule", "requests", "user_agents", "forwarded")
     shown = pl.col("address").is_not_null()
-    if 0 < top < rows.height:
-        # Cheaper than sorting a million rows by two keys: cut at the smallest count that is still shown. One row more,
-        # as one has no address.
-        shown &= pl.col("requests") >= rows["requests"].top_k(top + 1).min()
-    rows = rows.filter(shown).sort("requests", "address", descending=[True, False])
+    if 0 < top < frame.height:
+        # Cheaper than sorting millions of rows by two keys: cut at the smallest count that is still shown (one row
+        # more, as one has no address), and of the addresses with that count take the least.
+        least = frame["requests"].top_k(top + 1).min()
+        ties = frame["address"].filter(frame["requests"] == least).drop_nulls().bottom_k(top)
+        shown &= (pl.col("requests") > least) | pl.col("address").is_in(ties.implode())
+    columns = ("address", "class", "kind", "rule", "requests", "user_agents", "forwarded")
+    rows = frame.lazy().filter(shown).select(columns).collect()
+    rows = rows.sort("requests", "address", descending=[True, False])
     rows = rows.head(top) if top else rows
     texts = format_addresses(rows["address"])
-    columns = rows.select("class", "kind", "rule", "requests", "user_agents", "forwarded")
+    said = rows.drop("address")
     return [
         AddressRow(text, class_, kind, rule, requests, linear_count(agents) or None, linear_count(forwarded) or None)
-        for text, (class_, kind, rule, requests, agents, forwarded) in zip(texts, columns.iter_rows(), strict=True)
+        for text, (class_, kind, rule, requests, agents, forwarded) in zip(texts, said.iter_rows(), strict=True)
     ]

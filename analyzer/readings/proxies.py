@@ -161,8 +161,8 @@ def infer(labelled: pl.DataFrame, *, nodes_known: bool = False) -> pl.DataFrame:
     found = suspects.filter(pl.col("confidence") >= CONFIDENT)
     labels = found.select(
         pl.col("inferred_class").cast(Class).alias("class"),
-        pl.lit("inferred").alias("kind"),
-        pl.col("inferred_rule").alias("rule"),
+        pl.lit("inferred").cast(pl.Categorical).alias("kind"),
+        pl.col("inferred_rule").cast(pl.Categorical).alias("rule"),
     )
     own = labelled.select("class", "kind", "rule")
     places = pl.int_range(own.height, dtype=pl.UInt32, eager=True)

@@ -71,13 +71,16 @@ def evidence(labelled: pl.DataFrame) -> pl.DataFrame:
     public = (pl.col("class") == "client").alias("public")
     undecided = pl.col("step").is_in(["registry", "none"]) & pl.col("address").is_not_null()
     v4 = (pl.col("address") // 2**32 == MAPPED // 2**32).alias("v4")
-    frame = labelled.select("address", "user_agents", "crawlers", public, v4, visits=visits)
-    frame = frame.with_row_index("row").filter(labelled.select(undecided).to_series())
     subnet = pl.when("v4").then(pl.col("address") // 2**8).otherwise(pl.col("address") // 2**64)
-    frame = frame.with_columns(subnet=subnet.cast(pl.UInt64))
-    total = int(frame["visits"].sum())
-    counts = frame.group_by("public").agg(inhabited=_INHABITED.sum())
-    frame, sampled = _worth_a_look(frame)
+    # Lazy: of ten million addresses these columns are never all in memory.
+    found = labelled.lazy().with_row_index("row").filter(undecided)
+    found = found.select("row", "address", "user_agents", "crawlers", public, v4, visits=visits)
+    found = found.with_columns(subnet=subnet.cast(pl.UInt64))
+    groups = found.group_by("public").agg(pl.len(), pl.sum("visits"), inhabited=_INHABITED.sum())
+    counts = groups.collect(engine="streaming")
+    total = int(counts["visits"].sum())
+    frame, sampled = _worth_a_look(found, int(counts.filter("public")["len"].sum()))
+    counts = counts.drop("len", "visits")
     frame, sampled = _fan_in(frame, log), _fan_in(sampled, log)
     sums = sampled.group_by("public").agg(all_like=pl.col("like").sum(), all_told=pl.col("told").sum())
     sums = counts.join(sums, on="public", how="left").fill_null(0.0)
@@ -131,16 +134,17 @@ def _fan_in(frame: pl.DataFrame, log: _Log) -> pl.DataFrame:
 _INHABITED = (pl.col("visits") > 0) & (pl.col("crawlers").fill_null(0) < 0.7 * pl.col("visits"))
 
 
-def _worth_a_look(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _worth_a_look(found: pl.LazyFrame, public: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the addresses that may be proxies, with their neighbours, and those that speak for all others."""
-    if frame["public"].sum() <= SCATTERED:
+    if public <= SCATTERED:
+        frame = found.collect()
         return frame, frame
     strong = ~pl.col("public") | (pl.col("user_agents").bitwise_count_ones() >= STRONG)
-    subnets = frame.filter(strong & pl.col("public"))["subnet"].unique()
+    subnets = found.filter(strong & pl.col("public")).select("subnet").collect(engine="streaming")["subnet"].unique()
+    near = found.filter(strong | pl.col("subnet").is_in(subnets.implode()))
     # Of so many, one in sixteen tells as much as all.
-    return frame.filter(strong | pl.col("subnet").is_in(subnets.implode())), frame.filter(
-        ~pl.col("public") | (pl.col("address") % 16 == 0)
-    )
+    sampled = found.filter(~pl.col("public") | (pl.col("address") % 16 == 0))
+    return near.collect(engine="streaming"), sampled.collect(engine="streaming")
 
 
 def _subnets(frame: pl.DataFrame) -> pl.DataFrame:

@@ -48,8 +48,8 @@ def test_labels_have_fixed_names_and_types() -> None:
     labelled = Classifier().label(frame)
     assert labelled.select("requests", "address").equals(frame)
     assert {name: labelled.schema[name] for name in labelled.columns[2:]} == {
-        "class": Class, "kind": pl.String, "rule": pl.String, "node": pl.String, "in_cluster": pl.Boolean,
-        "health_probe": pl.Boolean, "step": pl.Enum(STEPS),
+        "class": Class, "kind": pl.Categorical, "rule": pl.Categorical, "node": pl.Categorical,
+        "in_cluster": pl.Boolean, "health_probe": pl.Boolean, "step": pl.Enum(STEPS),
     }  # fmt: skip
     assert Classifier().label(labelled).equals(labelled)
     assert Classifier().label(frame.clear()).schema == labelled.schema
