@@ -73,7 +73,7 @@ typedef struct {
     size_t rows, capacity;
     uint64_t lines;
     PyObject *texts; /* list of the buffers that string views point into */
-    Buffer repaired; /* text that is not in the log: repaired where it was not UTF-8, unescaped, joined */
+    Buffer repaired; /* text that is not in the texts: repaired where it was not UTF-8, unescaped, joined, copied */
     size_t repaired_len;
     Buffer bad_text, bad_ends, bad_offset, bad_where, bad_number, bad_field, bad_reason;
     size_t bad_rows, bad_len;
@@ -131,6 +131,9 @@ static inline void set_valid(Output *out, size_t row, bool valid) {
 /* The number of the buffer that holds repaired text, until the real number is known (export_rows). */
 #define REPAIRED_BUFFER INT32_MAX
 
+/* The index of a text that will not last: what is wanted of it is copied. */
+#define PASSING_TEXT (-1)
+
 /* Text of a line, and which of the scanned texts holds it. */
 typedef struct {
     const uint8_t *text;
@@ -168,6 +171,14 @@ static bool put_copy(Scanner *self, Output *out, size_t row, const uint8_t *p, c
 static bool put_view(Scanner *self, Output *out, size_t row, const uint8_t *p, const uint8_t *end,
                      const Source *source) {
     if (!source->ascii && !is_ascii(p, end) && !is_utf8(p, end)) return put_copy(self, out, row, p, end, false);
+    size_t size = (size_t)(end - p), offset = self->repaired_len;
+    if (source->index == PASSING_TEXT && size > 12) {
+        if (offset + size > INT32_MAX || !buffer_grow(&self->repaired, offset, offset + size)) return false;
+        memcpy(self->repaired.data + offset, p, size);
+        self->repaired_len += size;
+        set_view(out, row, p, size, REPAIRED_BUFFER, offset);
+        return true;
+    }
     set_view(out, row, p, (size_t)(end - p), source->index, (size_t)(p - source->text));
     return true;
 }

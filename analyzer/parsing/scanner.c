@@ -218,7 +218,8 @@ static void scanner_dealloc(PyObject *object) {
 
 PyDoc_STRVAR(scan_doc, "scan(text, start, stop, offset)\n--\n\n"
                        "Add the lines of ``text[start:stop]``; the first of them begins at byte `offset` of the source.\n"
-                       "Where string columns are wanted, `text` must be bytes and is kept alive by them.");
+                       "Bytes are kept alive by the string columns made of them; of another buffer, which may be used\n"
+                       "again, they hold copies.");
 
 static PyObject *scanner_scan(PyObject *object, PyObject *args) {
     Scanner *self = (Scanner *)object;
@@ -233,12 +234,11 @@ static PyObject *scanner_scan(PyObject *object, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "expected 0 <= start <= stop <= len(text) < 2 GiB");
         return NULL;
     }
-    int32_t text_index = 0;
-    if (self->has_text) {
+    int32_t text_index = PASSING_TEXT;
+    if (self->has_text && PyBytes_Check(text)) {
         if (self->texts == NULL) self->texts = PyList_New(0);
-        if (self->texts == NULL || !PyBytes_Check(text) || PyList_Append(self->texts, text) < 0) {
+        if (self->texts == NULL || PyList_Append(self->texts, text) < 0) {
             PyBuffer_Release(&view);
-            if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "string columns need their text as bytes");
             return NULL;
         }
         text_index = (int32_t)PyList_Size(self->texts) - 1;
