@@ -1,7 +1,8 @@
 """Say whether client IPs are preserved on their way into a Kubernetes cluster, from its access logs.
 
 Import it as ``import analyzer as logscan``. `analyze` reads access logs into a `Report`; `classify` says of any column
-of addresses what they are; `Cluster` is what a kubectl dump tells of a cluster.
+of addresses what they are; `Cluster` is what a kubectl dump tells of a cluster. `scan` and `read` make Polars frames of
+access logs.
 """
 
 from __future__ import annotations
@@ -14,18 +15,32 @@ from analyzer._version import __version__
 if TYPE_CHECKING:
     from analyzer.addresses.classify import classify
     from analyzer.addresses.cluster import Cluster
-    from analyzer.errors import LogscanError
+    from analyzer.errors import LogscanError, LogscanWarning
+    from analyzer.lazy import read, scan
     from analyzer.pipeline import analyze
     from analyzer.report.model import Report
 
-__all__ = ["Cluster", "LogscanError", "Report", "__version__", "analyze", "classify"]
+__all__ = [
+    "Cluster",
+    "LogscanError",
+    "LogscanWarning",
+    "Report",
+    "__version__",
+    "analyze",
+    "classify",
+    "read",
+    "scan",
+]
 
 _HOMES = {
     "Cluster": "analyzer.addresses.cluster",
     "LogscanError": "analyzer.errors",
+    "LogscanWarning": "analyzer.errors",
     "Report": "analyzer.report.model",
     "analyze": "analyzer.pipeline",
     "classify": "analyzer.addresses.classify",
+    "read": "analyzer.lazy",
+    "scan": "analyzer.lazy",
 }
 
 

@@ -25,6 +25,7 @@ from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
 from analyzer.parsing.suggest import suggest_format
 from analyzer.parsing.suggest_json import suggest_json
+from analyzer.piece_scan import PieceScan, rejected
 from analyzer.readings.missing import Found, missing
 from analyzer.report.description import (
     ColumnFound,
@@ -39,7 +40,6 @@ from analyzer.report.description import (
     SuggestedKey,
     SuggestedRule,
 )
-from analyzer.scan import PieceScan, rejected
 from analyzer.sources import find, open_source
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from analyzer.parsing.envelopes import Envelope
     from analyzer.parsing.formats import Layout, NamedFormat
     from analyzer.parsing.suggest_json import JsonSuggestion
-    from analyzer.scan import Rejected, Rows, Scanned
+    from analyzer.piece_scan import Rejected, Rows, Scanned
     from analyzer.sources import Source
 
 _NAMES = 5

@@ -10,6 +10,8 @@
     ├── ClusterError    a cluster file that is not what kubectl writes
     └── GeoError        a geo database that is not one
 
+`LogscanWarning` is no error: what `analyzer.scan` could not read and left out.
+
 The command line catches `LogscanError` alone, prints its message as one line and leaves with status 2.
 """
 
@@ -30,6 +32,10 @@ class LogscanError(Exception):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class LogscanWarning(UserWarning):
+    """Something in a log could not be read, and the rest of it was."""
 
 
 class UsageError(LogscanError):

@@ -13,16 +13,16 @@ from analyzer.parsing.detect import Shape, detect, detect_head
 from analyzer.parsing.layers import is_open, joins
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
+from analyzer.piece_scan import SAMPLE_BYTES, rejected
 from analyzer.report.model import RejectedSample
-from analyzer.scan import SAMPLE_BYTES, rejected
 from analyzer.sources import Opener, Piece, Reader, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
-    from analyzer.scan import Rejected, Scanned
+    from analyzer.piece_scan import Rejected, Scanned
 
 #: Blocks of a source that are tried with every format where its first bytes have none.
 _TRIED_BLOCKS = 8
@@ -88,8 +88,8 @@ class Work(NamedTuple):
     shape: Shape
 
 
-def pieces(logs: Sequence[Log], known: Known) -> Iterator[Work]:
-    """All pieces of all logs in order, each with what is known of the source by then.
+def pieces(logs: Sequence[Log], known: Known, look: Callable[[bytes, Known], Shape] = detect_head) -> Iterator[Work]:
+    """All pieces of all logs in order, each with what is known of the source by then; `look` says it of its head.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def pieces(logs: Sequence[Log], known: Known) -> Iterator[Work]:
                     raise
                 log.error = str(error).removeprefix(f"{log.source.uri}: ")
                 continue
-            log.shape = detect_head(log.reader.head, known)
+            log.shape = look(log.reader.head, known)
             if log.shape.document is not None:
                 for batch in batches(log.reader.pieces()):
                     log.shape = _look_again(log.shape, batch, known)

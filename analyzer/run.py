@@ -16,9 +16,9 @@ from analyzer.errors import UsageError
 from analyzer.logs import Log, Work, node_of, pieces
 from analyzer.parsing.detect import by_detail
 from analyzer.parsing.layers import name_of
+from analyzer.piece_scan import SAMPLES, PieceScan, Scanned
 from analyzer.rejects import Rejects
 from analyzer.report.model import Input, RejectedSample, SourceRow
-from analyzer.scan import SAMPLES, PieceScan, Scanned
 from analyzer.tables.columns import has_exact_times
 from analyzer.threads import ordered_map
 

@@ -30,8 +30,8 @@ class Scanner(Protocol):
     def scan(self, text: bytes | bytearray, start: int, stop: int, offset: int) -> None:
         """Add the lines of ``text[start:stop]``; the first of them begins at byte `offset` of the source.
 
-        A line ends with a newline or with the text; a carriage return before it is not part of the line. Columns of text
-        may keep bytes alive; a bytearray is free to be used again.
+        A line ends with a newline or with the text; a carriage return before it is not part of the line. Bytes may be
+        kept alive by columns of text; a bytearray is free to be used again.
         """
 
     def reject(self, text: bytes | bytearray, start: int, stop: int, offset: int, continued: bool) -> None:  # noqa: FBT001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from queue import SimpleQueue
 from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -20,7 +21,7 @@ class Ahead(Generic[Item]):
     """Takes items from an iterator on a thread, at most so many ahead, and gives them out in order, once.
 
     An exception of the iterator is raised where the items before it were given out. The thread ends with the iterator,
-    and within one item of it after `stop`; it keeps no program from ending.
+    and within one item of it after `stop`, when it closes a generator; it keeps no program from ending.
     """
 
     def __init__(self, items: Iterator[Item], most: int) -> None:
@@ -37,6 +38,8 @@ class Ahead(Generic[Item]):
             for item in self._items:
                 self._room.acquire()
                 if self._stopped:
+                    if isinstance(self._items, Generator):
+                        self._items.close()
                     break
                 self._made.put(item)
         except BaseException as raised:  # noqa: BLE001 - raised again where the items are taken

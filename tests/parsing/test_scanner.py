@@ -159,7 +159,13 @@ class ScannerContract:
     def test_text_of_a_buffer_is_copied(self) -> None:
         """A bytearray may be used again once it was scanned: short, long and repaired texts stay as they were."""
         wanted = outputs(STATUS, ["user_agent"])
-        texts = [b"short", b"exactly12byt", b"longer than a view", "übergroß genug".encode(), b"longer \xff than a view"]
+        texts = [
+            b"short",
+            b"exactly12byt",
+            b"longer than a view",
+            "übergroß genug".encode(),
+            b"longer \xff than a view",
+        ]
         text = b"".join(b"200 " + each + b"\n" for each in texts)
         rows = read_passing(self.kind, STATUS, text, wanted).rows
         assert rows["user_agent"].to_list() == [each.decode("utf-8", "replace") for each in texts]

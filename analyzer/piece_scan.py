@@ -100,17 +100,21 @@ class PieceScan:
         self._layers = shape.layers
         self._layout = shape.layout or layouts[0]
         self._others = [layout for layout in layouts if layout is not self._layout]
-        self._has_variants = any(layout.name == self._layout.name for layout in self._others)
+        self._numbered = any(layout.name == self._layout.name for layout in self._others)  # for `_keep` to sort by
         self._keep_rejected = keep_rejected
         self._found = Scanned()
         self._taken: list[tuple[Layout, pl.DataFrame]] = []  # of the lines that are sorted out now
 
+    def outputs(self, layout: Layout) -> list[Output]:
+        """What a scanner of this layout is asked for."""
+        return fold_outputs(layout)
+
     def scan(self) -> Scanned:
         """Read the piece."""
-        outputs = fold_outputs(self._layout)
+        outputs = self.outputs(self._layout)
         outer = self._piece.inner if isinstance(self._piece, Batch) else None
         inside = Layers(self._layers, outer) if self._layers or outer is not None else None
-        numbered = inside is not None or self._has_variants
+        numbered = inside is not None or self._numbered
         scanner = new_scanner(self._layout, [*outputs, _LINE] if numbered else outputs)
         try:
             for block in self._piece.blocks():
@@ -170,6 +174,8 @@ class PieceScan:
             known = inner.lines[rows["line"]]
             if "time" not in rows.columns and known["time"].null_count() < known.height:
                 rows = rows.with_columns(known["time"])
+            if "offset" in rows.columns:
+                rows = rows.with_columns(known["start"].alias("offset"))
             rows = rows.with_columns(known["origin"])
         self._taken.append((layout, rows))
 
@@ -200,13 +206,15 @@ class PieceScan:
             for layout in self._others:
                 if not text or reads_objects(layout) is not is_json:
                     continue
-                scanner = new_scanner(layout, [*fold_outputs(layout), _LINE])
+                scanner = new_scanner(layout, [*self.outputs(layout), _LINE])
                 scanner.scan(text, 0, len(text), 0)
                 if scanner.misfits() == left.height:
                     continue
                 rows = scanner.take().rows
                 fitting = left[rows["line"]]
                 read += fitting["row"].to_list()
+                if "offset" in rows.columns:
+                    rows = rows.with_columns(fitting["offset"])
                 self._add(layout, rows.with_columns(line=fitting["number"].cast(pl.UInt32)), inner)
                 left = left.join(fitting, on="row", how="anti", maintain_order="left")  # noqa: PLW2901
                 text = _lines(left)

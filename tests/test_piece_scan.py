@@ -16,7 +16,7 @@ from scanners import FORMATS
 from wrapping import ENVELOPES, Where, fluent_bit
 
 import analyzer
-from analyzer import scan
+from analyzer import piece_scan
 from analyzer.errors import UsageError
 from analyzer.parsing.detect import Known, Shape
 from analyzer.parsing.formats import choose_format, load_formats
@@ -205,7 +205,7 @@ def test_many_rejected_lines_do_not_break_records(
     lines = [part for _ in range(30) for line in (LONG, BAD) for part in cri_parts(line, 60)]
     content = text_of(lines)
     expected = read(content)
-    monkeypatch.setattr(scan, "_MISFITS", 1)
+    monkeypatch.setattr(piece_scan, "_MISFITS", 1)
     same(read(content, longest=500), expected)
     assert (expected[0].log.parsed, expected[0].log.rejected) == (30, 30)
 
@@ -295,7 +295,7 @@ def test_many_pods(read: Callable[..., tuple[Ran, bytes]]) -> None:
     layout = choose_format("$remote_addr [x] $status", [])[0]
     shape = Shape(layout, (next(one for one in KNOWN.envelopes if one.path.stem == "fluent-bit"),))
     piece = reading.Piece(0, False, reading.Held([reading.Block(text, len(text), 0)], lambda _: None))  # noqa: FBT003
-    scanned = scan.PieceScan(piece, shape, [layout], keep_rejected=False).scan()
+    scanned = piece_scan.PieceScan(piece, shape, [layout], keep_rejected=False).scan()
     assert (scanned.parsed, scanned.lines) == (pods, pods)
     assert sum(rows.lines for rows in scanned.rows) == pods
     assert len({rows.origin for rows in scanned.rows}) == len(scanned.rows) == 65_536
