@@ -62,7 +62,7 @@ def write(path: Path, lines: list[str]) -> Path:
 def some_logs(folder: Path, seed: int = 0) -> list[Path]:
     """Four logs: formats and garbage on one stream, two pods, a packed one with chains, a document."""
     draw = random.Random(seed)
-    addresses = ["81.2.69.142", "10.244.1.0", "2001:db8::1", "10.0.0.7", "198.51.100.9", "unix:"]
+    addresses = ["81.2.69.142", "10.244.1.0", "2001:db8::1", "10.0.0.7", "81.2.69.160", "unix:"]
     agents = ["curl/8.16.0", "kube-probe/1.34", "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101", "-", "naïve ☂ agent"]
 
     def line(second: int) -> str:
@@ -76,9 +76,7 @@ def some_logs(folder: Path, seed: int = 0) -> list[Path]:
 
     mixed = [draw.choices([line(at), kong(at), BAD, ERROR, "", "garbage"], [20, 4, 1, 1, 1, 1])[0] for at in range(200)]
     pods = [f"{pod} nginx {line(draw.randrange(9000))}" for pod in draw.choices(["web-7d4b-x2x9", "web-0"], k=80)]
-    chains = [
-        forwarded(draw.randrange(400), draw.choice(["-", "198.51.100.9", "6.6.6.6, 10.0.0.1"])) for _ in range(60)
-    ]
+    chains = [forwarded(draw.randrange(400), draw.choice(["-", "81.2.69.160", "6.6.6.6, 10.0.0.1"])) for _ in range(60)]
     document = [json.dumps({"data": {"resultType": "streams", "result": [
         {"stream": {"pod": "from-loki"}, "values": [["1795244889123000000", line(at)] for at in range(20)]}
     ]}})]  # fmt: skip

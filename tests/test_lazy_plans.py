@@ -76,7 +76,7 @@ class Plans:
                 (time > moment) & (time <= later), (time < moment) | (time > later), time != moment,
             ]  # fmt: skip
         made += [pl.col(name) > draw.choice([0, 200, 404, 5000]) for name in self._has(NUMBERS)]
-        texts = ["/shop", "web-0", "198.51.100.9", "200", "kube-probe/1.34"]
+        texts = ["/shop", "web-0", "81.2.69.160", "200", "kube-probe/1.34"]
         made += [pl.col(name) == draw.choice(texts) for name in self._has(TEXTS)]
         made += [pl.col(name).is_not_null() for name in self._has(TEXTS)]
         if not made:
