@@ -174,12 +174,11 @@ def _classes(frame: pl.DataFrame, requests: int) -> dict[str, ClassCount]:
 
 
 def _kinds(frame: pl.DataFrame, total: int) -> list[KindRow]:
-    visited = pl.col("considered") > 0
-    counted = frame.group_by("class", "kind").agg(pl.sum("considered"), _PRESERVED, visited.sum().alias("len"))
-    counted = counted.filter(visited)
     # Lazy: a filter copies every column it is given.
-    named = frame.lazy().filter(visited, pl.col("kind") != "public")
-    named = named.select("class", "kind", "considered", "address", "rule").collect()
+    visited = frame.lazy().filter(pl.col("considered") > 0)
+    counted = visited.group_by("class", "kind").agg(pl.sum("considered"), _PRESERVED, pl.len()).collect()
+    others = visited.filter(pl.col("kind") != "public")
+    named = others.select("class", "kind", "considered", "address", "rule").collect()
     busiest = named.group_by("class", "kind").agg(
         pl.col("address", "rule").top_k_by(["considered", "address"], _EXAMPLES)
     )
