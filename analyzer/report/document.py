@@ -40,6 +40,10 @@ LONGEST = 120
 """Longest quoted text of a document, in characters."""
 LONGEST_WORDS = 1000
 """Longest of any other text but a patch."""
+NARROW = 4
+"""Most columns of a table that fit a telephone."""
+LONG = 24
+"""Text in a cell that is longer has a line of its own there."""
 NUMBERS = range(1, 10)
 """Places of numbers in a table of names and numbers."""
 
@@ -90,6 +94,13 @@ class Table:
     numeric: frozenset[int] = frozenset()
     left_out: int = 0
     folded: bool = False
+
+    @property
+    def wide(self) -> bool:
+        """Whether a telephone has no room for it."""
+        return len(self.columns) > NARROW or any(
+            isinstance(cell, str) and len(cell) > LONG for row in self.rows for cell in row[1:]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +190,8 @@ def table(
     *,
     numeric: Sequence[int] = (),
     folded: bool = False,
+    most: int = MOST_ROWS,
 ) -> Table:
-    """Make a table of at most `MOST_ROWS` rows; `numeric` are the places of the columns of numbers."""
-    left_out = max(len(rows) - MOST_ROWS, 0)
-    return Table(caption, columns, rows[:MOST_ROWS], frozenset(numeric), left_out, folded)
+    """Make a table of at most so many rows; `numeric` are the places of the columns of numbers."""
+    left_out = max(len(rows) - most, 0)
+    return Table(caption, columns, rows[:most], frozenset(numeric), left_out, folded)

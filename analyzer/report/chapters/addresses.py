@@ -6,11 +6,15 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from analyzer.report.document import Cell, Paragraph, Part, Quoted, Section, Share, Tone, table
-from analyzer.report.sections.addresses import left_out
+from analyzer.report.sections.addresses import left_out, merge
 from analyzer.report.text import number, percentage, size
 
 if TYPE_CHECKING:
     from analyzer.readings.preservation import KindRow, Preservation
+
+
+SUSPECTED = 10
+"""Most addresses of the list of those that may be proxies."""
 
 
 def classes(reading: Preservation) -> Section | None:
@@ -25,8 +29,8 @@ def classes(reading: Preservation) -> Section | None:
             number(row.considered),
             number(row.preserved),
             number(row.addresses),
-            Quoted(", ".join(chain(row.examples, ["..."] if row.addresses > len(row.examples) > 0 else []))),
-            Quoted("; ".join(row.rules)),
+            Quoted(", ".join(chain(row.examples, ["..."] if row.addresses > len(row.examples) > 0 else [])) or "-"),
+            Quoted(merge(row.rules) or "-"),
         ]
         for row in reading.kinds
     ]
@@ -51,7 +55,7 @@ def classes(reading: Preservation) -> Section | None:
             for each in reading.suspicions
         ]
         columns = ("Address", "Requests", "Confidence %", "Evidence")
-        parts.append(table("Addresses that may be proxies", columns, suspected, numeric=(1, 2)))
+        parts.append(table("Addresses that may be proxies", columns, suspected, numeric=(1, 2), most=SUSPECTED))
     return Section("classes", "Classes of addresses", parts)
 
 

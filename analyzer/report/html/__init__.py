@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from analyzer._version import __version__
 from analyzer.report.chapters import document
-from analyzer.report.document import visible
+from analyzer.report.document import LONG, visible
 from analyzer.report.html import svg
 from analyzer.report.text import number, percentage, printable
 
@@ -72,7 +72,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["safe_href"] = _safe_href
-    environment.globals["svg"] = svg
+    environment.globals |= {"svg": svg, "LONG": LONG}
     environment.filters["kind"] = lambda part: type(part).__name__
     environment.filters["lines"] = _lines
     environment.filters["number"] = number

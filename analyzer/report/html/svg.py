@@ -38,6 +38,7 @@ NAMED_STEPS = 8
 """Most steps that are named below a plot: a telephone has room for no more."""
 LABEL = 300
 """Longest text that is told."""
+_SCALE = (0.0, 0.5, 1.0)
 
 
 def bar(share: Share) -> Markup:
@@ -71,7 +72,7 @@ def lines(plot: Lines, summary: str) -> Markup:
     steps = plot.frame[plot.x].unique(maintain_order=True).to_list()
     top = plot.top or _round_up(_largest(plot))
     places = dict(zip(steps, _places(steps), strict=True))
-    _grid(root, top, plot.unit)
+    _grid(root)
     inner = SubElement(root, "svg", {
         "y": str(LABELS), "width": "100%", "height": str(HEIGHT), "viewBox": f"0 0 {UNIT} {UNIT}",
         "preserveAspectRatio": "none", "class": "plot",
@@ -88,6 +89,7 @@ def lines(plot: Lines, summary: str) -> Markup:
         if plot.low is not None or len(series) == 1:
             SubElement(inner, "path", {"class": f"area s{number % COLOURS}", "d": area})
         SubElement(inner, "path", {"class": f"line s{number % COLOURS}", "d": outline})
+    _name_grid(root, top, plot.unit)
     _name_steps(root, steps, list(places.values()))
     _tell_steps(root, plot, places, series)
     return _markup(root)
@@ -130,11 +132,16 @@ def _places(steps: Sequence[Any]) -> list[float]:
     return [UNIT * distance / (distances[-1] or 1.0) for distance in distances]
 
 
-def _grid(root: Element, top: float, unit: str) -> None:
-    sign = " %" if unit.startswith("%") else ""
-    for part in (0.0, 0.5, 1.0):
+def _grid(root: Element) -> None:
+    for part in _SCALE:
         y = f"{LABELS + HEIGHT * (1 - part):g}"
         SubElement(root, "line", {"class": "grid", "x1": "0", "x2": "100%", "y1": y, "y2": y})
+
+
+def _name_grid(root: Element, top: float, unit: str) -> None:
+    sign = " %" if unit.startswith("%") else ""
+    for part in _SCALE:
+        y = f"{LABELS + HEIGHT * (1 - part):g}"
         label = SubElement(root, "text", {"class": "scale", "x": "0", "y": y, "dy": "-4"})
         label.text = f"{top * part:,g}{sign}"
 

@@ -27,7 +27,7 @@ def addresses(page: Page, reading: Preservation) -> None:
         counts = f"{number(row.considered):>{_COUNT}}{percentage(row.pct):>8}{number(row.addresses):>12}"
         page.line(counts, label=f"{name:<{first}}", label_style="green" if row.preserved == row.considered else "red")
         examples = [*row.examples, "..."] if row.addresses > len(row.examples) and row.examples else row.examples
-        details = [" ".join(examples), _merge(row.rules)] if examples else []
+        details = [" ".join(examples), merge(row.rules)] if examples else []
         if row.class_ != "client" and row.preserved:
             details.insert(0, f"{number(row.preserved)} requests of addresses like one person each are preserved")
         for line in flow(details, page.width - len(INDENT) - 8, GAP):
@@ -45,7 +45,7 @@ def left_out(reading: Preservation) -> str:
     return f"{line}, {number(excluded.unknown)} without an address" if excluded.unknown else line
 
 
-def _merge(rules: list[str]) -> str:
+def merge(rules: list[str]) -> str:
     """Join rules that differ in their last word alone: ``podCIDR of worker-1, worker-2``."""
     merged: dict[str, list[str]] = {}
     for rule in rules:
