@@ -13,6 +13,7 @@ from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
 from analyzer.given import known_formats, names_of, open_cluster, threads, time_span
 from analyzer.logs import Log
+from analyzer.progress import notebook_bar
 from analyzer.readings.geo import geo
 from analyzer.readings.preservation import preservation
 from analyzer.readings.proxies import infer
@@ -94,7 +95,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     workers
         Threads that scan; default: the processors that this process may use.
     progress
-        Called with the number of bytes after each piece of the input.
+        Called with the number of bytes after each piece of the input; a notebook shows a bar where it is not given.
 
     Raises
     ------
@@ -118,14 +119,15 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     )
     database = _open_geo([Path(file) for file in geoip])
     span = time_span(since, until)
-    run = Run(
-        [Log(number, found) for number, found in enumerate(find(names_of(source), span))],
-        known_formats(more_rules, log_format, known_cluster),
-        fold=Fold(classifier, grid),
-        span=span,
-        progress=progress,
-    )
-    run.read(workers, rejects)
+    with notebook_bar(progress) as watched:
+        run = Run(
+            [Log(number, found) for number, found in enumerate(find(names_of(source), span))],
+            known_formats(more_rules, log_format, known_cluster),
+            fold=Fold(classifier, grid),
+            span=span,
+            progress=watched,
+        )
+        run.read(workers, rejects)
     tables = run.fold.tables()
     labelled = classifier.label(tables.addresses).with_columns(pl.col("class").alias("range_class"))
     labelled = infer(labelled, nodes_known=known_cluster is not None)

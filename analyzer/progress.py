@@ -1,9 +1,10 @@
-"""A progress bar on stderr, where somebody watches."""
+"""A progress bar, where somebody watches: on a terminal, or in a notebook."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,3 +30,26 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[int], None] | None]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading", total=None)
         yield lambda size: bar.update(task, advance=size)
+
+
+@contextmanager
+def notebook_bar(given: Callable[[int], object] | None) -> Iterator[Callable[[int], object] | None]:
+    """Give `given`, or where that is None and a notebook runs this, a function that moves a bar there.
+
+    The bar is tqdm's, with its widget where ipywidgets is installed; without tqdm there is none.
+    """
+    if given is not None or not _in_notebook() or find_spec("tqdm") is None:
+        yield given
+        return
+    if find_spec("ipywidgets") is None:
+        from tqdm.std import tqdm  # type: ignore[import-untyped]  # noqa: PLC0415
+    else:
+        from tqdm.notebook import tqdm  # type: ignore[import-untyped]  # noqa: PLC0415
+    with tqdm(desc="reading", unit="B", unit_scale=True, leave=False, delay=1) as bar:
+        yield bar.update
+
+
+def _in_notebook() -> bool:
+    """Whether a notebook's kernel runs this, which has loaded IPython."""
+    ipython = sys.modules.get("IPython")
+    return getattr(ipython and ipython.get_ipython(), "kernel", None) is not None

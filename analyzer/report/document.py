@@ -183,7 +183,7 @@ def visible(text: str) -> str:
     return shown if len(shown) <= LONGEST else f"{shown[:half]}...{shown[-half:]}"
 
 
-def table(
+def table(  # noqa: PLR0913 - as many as a table has sides
     caption: str,
     columns: Sequence[str],
     rows: Sequence[Sequence[Cell]],
