@@ -83,7 +83,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     since, until
         Only requests in this half-open range of time count. A time without a zone is UTC.
     by
-        What skew is measured over; chosen by what is known where not given.
+        What skew is read by: ``node``, ``zone``, ``pod`` or ``source``; chosen by what is known where not given.
     limit_rps
         Limits in requests per second to try beside the shipped grid.
     limit_burst_multiplier
@@ -106,8 +106,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     begun = time.perf_counter()
     grid = _grid(limit_rps, limit_burst_multiplier)
     workers = threads(workers)
-    if by not in {None, "node", "pod", "source"}:
-        raise UsageError(f"--by: expected node, pod or source, got {by!r}")
+    if by not in {None, "node", "zone", "pod", "source"}:
+        raise UsageError(f"--by: expected node, zone, pod or source, got {by!r}")
     if top < 0:
         raise UsageError(f"--top: expected 0 or more, got {top}")
     known_cluster = open_cluster(cluster, list(controller))
@@ -140,11 +140,13 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         trust=trust(tables.chains, labelled, settings),
         signals=run.signals(tables),
         skew=skew(
-            run.origins(tables, known_cluster),
+            run.origins(known_cluster),
+            tables.loads,
+            tables.entries,
             labelled,
             by=by,
-            names=[stream.log.source.uri for stream in run.streams],
             cluster=known_cluster,
+            top=top,
         ),
         geo=geo(labelled, database, recoverable=lost, top=top),
         rate_limit=rate_limit(labelled, tables.limits, tables.limit_requests, grid),

@@ -152,15 +152,14 @@ class Run:
                 found[name] = found.get(name, 0) + count
         return found
 
-    def origins(self, tables: Tables, cluster: Cluster | None) -> pl.DataFrame:
-        """The table of streams with the node, pod and namespace that each came from."""
+    def origins(self, cluster: Cluster | None) -> pl.DataFrame:
+        """The node, pod and namespace that each stream came from, and the name of its log."""
         rows = [
-            (number, node_of(origin, cluster), origin.pod, origin.namespace)
-            for number, (_, origin) in enumerate(self.streams)
+            (number, node_of(origin, cluster), origin.pod, origin.namespace, log.source.uri)
+            for number, (log, origin) in enumerate(self.streams)
         ]
-        schema = {"source": pl.UInt32, "node": pl.String, "pod": pl.String, "namespace": pl.String}
-        streams = pl.DataFrame(rows, schema=schema, orient="row").join(tables.sources, on="source", how="left")
-        return streams.with_columns(pl.col("considered").fill_null(0))
+        schema = {"source": pl.UInt32, **dict.fromkeys(("node", "pod", "namespace", "name"), pl.String)}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     def _source_row(self, log: Log, cluster: Cluster | None) -> SourceRow:
         origins = {stream.origin for stream in self.streams if stream.log is log} or {log.origin}

@@ -32,6 +32,7 @@ class GroupBy(StrEnum):
     """What skew is measured over."""
 
     NODE = "node"
+    ZONE = "zone"
     POD = "pod"
     SOURCE = "source"
 

@@ -1,51 +1,96 @@
-"""Skew: how evenly the requests fall on nodes, pods or sources.
+"""Skew: how evenly the requests fall on nodes, zones, pods or sources, and why they do not.
 
-Two things can be counted. *Serving*: what the controller of a node or pod answered, known where the sources name
-their node or pod. *Entry*: the node a request came in through, known where that node put its own address in place of
-the visitor's. The second shows how the load balancer spreads even when only one pod's log is at hand. Health probes
-and unreadable requests are left out of both.
+What can be counted stands in `analyzer.readings.skew_groups`, when a difference is more than noise in
+`analyzer.readings.evenness`, who was away for a while in `analyzer.readings.interruptions`. Health probes and
+unreadable requests are left out of all.
+
+Three shares are set beside the measured one. ``even``: every group gets the same. ``by_node``: a load balancer spreads
+over nodes and each node over its pods, as under externalTrafficPolicy Local. ``by_pod``: every pod gets the same, as
+under Cluster. A fourth, ``present``, is even among those that were there at the time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from analyzer.charts import Bars
+from analyzer.readings.evenness import Fit, dispersion, fit, spread
+from analyzer.readings.interruptions import presence
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
+from analyzer.readings.skew_groups import By, Grouped, groupings
+from analyzer.readings.skew_verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from analyzer.addresses.cluster import Cluster
+    from analyzer.readings.interruptions import Interruption
+    from analyzer.tables.loads import Loads
 
-By = Literal["node", "pod", "source"]
+__all__ = ["By", "Group", "Grouping", "Skew", "Spread", "skew"]
 
-UNEVEN = 1.2
-"""The busiest group carries this many times the mean before the verdict is uneven."""
+#: Parts of a log in which some group was away are left out where at least this part of the requests remains.
+_REMAINS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One node, pod or source; `share_pct` is of all groups, `pods` is None where no pod is known."""
+    """One node, zone, pod or source.
+
+    Shares are of all groups. `pods` is None where no pod is known, `bytes` and `upstream_seconds` where the format logs
+    none. `even_pct`, `by_node_pct` and `by_pod_pct` are the shares that were to be expected, see the module; the last
+    two are None where the placement of the pods is not known.
+    """
 
     name: str
     requests: int
     share_pct: float | None
     pods: int | None
+    bytes: int | None = None
+    bytes_pct: float | None = None
+    upstream_seconds: float | None = None
+    upstream_pct: float | None = None
+    even_pct: float | None = None
+    by_node_pct: float | None = None
+    by_pod_pct: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Skew(Reading):
+class Spread:
+    """How far the groups are from one another in requests, bytes or upstream time; `busiest` has most of it."""
+
+    measure: str
+    busiest: str
+    cv: float
+    max_over_mean: float
+    gini: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The test of requests against even shares, see `analyzer.readings.evenness`."""
+
+    chi_square: float
+    degrees: int
+    dispersion: float
+    p_value: float
+    effect_size: float
+    detects: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping(Reading):
     """How requests spread over `groups`, busiest first.
 
-    `basis` is ``serving`` or ``entry`` (see the module). `unattributed` are the requests that belong to no group.
-    `cv` (population standard deviation over mean), `max_over_mean` and `gini` are None below two groups. `idle` names
-    groups without a request and, where a cluster file is given, schedulable nodes that do not occur; only the former
-    are part of the numbers.
+    `basis` is ``serving`` or ``entry``. `unattributed` are the requests that belong to no group. `cv` (population
+    standard deviation over mean), `max_over_mean` and `gini` are those of requests, None below two groups; `spreads`
+    has them of every measure. `idle` names groups without a request and, where a cluster file is given, schedulable
+    nodes that do not occur, `idle_because` why; only the former are part of the numbers. `fits` is the first of
+    ``even``, ``by_pod``, ``by_node`` and ``present`` that explains the requests, None where none does. `reason` says
+    the verdict in words. `interruptions` are those with most requests missing, in the order of their starts, out of
+    `interrupted`.
     """
 
     by: str | None
@@ -57,6 +102,13 @@ class Skew(Reading):
     gini: float | None
     idle: list[str]
     verdict: str
+    reason: str = ""
+    idle_because: dict[str, str] = field(default_factory=dict)
+    fits: str | None = None
+    noise: Noise | None = None
+    spreads: list[Spread] = field(default_factory=list)
+    interruptions: list[Interruption] = field(default_factory=list)
+    interrupted: int = 0
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -69,103 +121,188 @@ class Skew(Reading):
         return Bars(title=title, frame=self.frame, name="name", value="share_pct", unit="% of requests")
 
 
-def skew(
-    sources: pl.DataFrame, labelled: pl.DataFrame, *, by: By | None, names: Sequence[str], cluster: Cluster | None
+@dataclass(frozen=True, slots=True)
+class Skew(Grouping):
+    """The grouping that was asked for or says most, and in `also` the others with two groups at least."""
+
+    also: list[Grouping] = field(default_factory=list)
+
+
+def skew(  # noqa: PLR0913 - tables, and what a user asks for
+    streams: pl.DataFrame,
+    loads: Loads,
+    entries: Loads,
+    labelled: pl.DataFrame,
+    *,
+    by: By | None,
+    cluster: Cluster | None,
+    top: int = 20,
 ) -> Skew:
-    """Read skew off the sources table, or off the node addresses where the sources tell too little.
+    """Read skew off the table of loads, or off the node addresses where the sources tell too little.
 
     Parameters
     ----------
-    sources
-        One row per source.
+    streams
+        One row per stream: ``source`` (its number), ``node``, ``pod``, ``namespace`` and ``name`` (of its log).
+    loads, entries
+        The tables of loads by stream and by address.
     labelled
         The address table with the columns that `Classifier.label` appends.
     by
         What to group by. None takes nodes, else pods, else (where no source names either) sources, else the nodes
         that requests entered through: the first of these with two groups.
-    names
-        Names of the sources, by their number in `sources`.
     cluster
-        Names the nodes that could serve.
+        Names the nodes that could serve, and their zones.
+    top
+        How many interruptions to list; 0 is all.
     """
-    chosen, basis, counted, total = _choose(sources, labelled, by, names)
-    named = counted.filter(pl.col("name").is_not_null()).sort("requests", "name", descending=[True, False])
-    attributed = int(named["requests"].sum())
-    groups = [
-        Group(name, requests, percent(requests, attributed), pods or None) for name, requests, pods in named.iter_rows()
+    every = groupings(streams, loads, entries, labelled, cluster)
+    unnamed = streams["node"].null_count() + streams["pod"].null_count() == 2 * streams.height
+    chosen = _choose(every, by, unnamed=unnamed)
+    if chosen is None:
+        served = int(loads.rows["considered"].sum())
+        reason = "the sources name no node or pod"
+        return Skew(None, None, [], served, None, None, None, [], "unknown", reason)
+    clients = _clients(labelled)
+    read = [
+        _read(each, clients if each.basis == "serving" else 1.0, cluster, top)
+        for each in every
+        if each is chosen or (each.height > 1 and (unnamed or each.by != "source"))
     ]
-    counts = [group.requests for group in groups]
-    idle = [group.name for group in groups if group.requests == 0]
-    if chosen == "node" and cluster is not None:
-        seen = {group.name for group in groups}
-        idle += [name for name in cluster.node_names(schedulable_only=True) if name not in seen]
-    cv, max_over_mean, gini = _spread(counts)
-    return Skew(
-        by=chosen,
-        basis=basis,
-        groups=groups,
-        unattributed=total - attributed,
+    first = next(each for each in read if (each.by, each.basis) == (chosen.by, chosen.basis))
+    fields = {name: getattr(first, name) for name in Grouping.__dataclass_fields__}
+    return Skew(**fields, also=[each for each in read if each is not first])
+
+
+def _choose(every: list[Grouped], by: By | None, *, unnamed: bool) -> Grouped | None:
+    order = [("node", "serving"), ("pod", "serving"), ("source", "serving"), ("node", "entry")]
+    if by is not None:
+        order = [(by, basis) for basis in ("serving", "entry")]
+    elif not unnamed:
+        order.remove(("source", "serving"))
+    ranked = [each for wanted in order for each in every if (each.by, each.basis) == wanted]
+    # One group is no comparison, yet its name is worth showing; a lone source's name is not, the report opens with it.
+    one = (each for each in ranked if each.height == 1 and each.by != "source")
+    asked = ranked[0] if by is not None else None
+    return next((each for each in ranked if each.height > 1), None) or next(one, asked)
+
+
+def _clients(labelled: pl.DataFrame) -> float:
+    """The bound that visitors' addresses set to the dispersion: all requests of each go to one group."""
+    visits = labelled.select("class", requests=considered().cast(pl.Float64))
+    of_clients = (pl.col("requests") ** 2).filter(pl.col("class") == "client").sum()
+    others = pl.col("requests").filter(pl.col("class") != "client").sum()
+    bound = visits.select((of_clients + others) / pl.col("requests").sum()).item()
+    return max(1.0, bound) if bound and bound == bound else 1.0  # noqa: PLR0124 - not of nothing
+
+
+def _read(each: Grouped, clients: float, cluster: Cluster | None, top: int) -> Grouping:
+    attributed = int(each.groups["requests"].sum())
+    found = presence(each.cells, each.bucket_seconds)
+    tests = _tests(each, found.there, clients) if attributed and each.height > 1 else {}
+    fits = next((name for name, tested in tests.items() if tested.fits), None)
+    verdict, reason = judge(each, tests, fits)
+    cv, max_over_mean, gini = spread(each.groups["requests"].to_list())
+    idle = _idle(each, cluster)
+    longest = sorted(found.interruptions, key=lambda stretch: -stretch.missing)[: top or None]
+    return Grouping(
+        by=each.by,
+        basis=each.basis,
+        groups=_groups(each.groups),
+        unattributed=each.total - attributed,
         cv=cv,
         max_over_mean=max_over_mean,
         gini=gini,
         idle=sorted(idle),
-        verdict=_verdict(max_over_mean),
+        verdict=verdict,
+        reason=reason,
+        idle_because=dict(sorted(idle.items())),
+        fits=fits if verdict != "unknown" else None,
+        noise=_noise(tests.get("even")),
+        spreads=_spreads(each.groups),
+        interruptions=sorted(longest, key=lambda stretch: (stretch.start, stretch.name)),
+        interrupted=len(found.interruptions),
     )
 
 
-def _verdict(max_over_mean: float | None) -> str:
-    if max_over_mean is None:
-        return "unknown"
-    return "uneven" if max_over_mean > UNEVEN else "even"
+def _tests(each: Grouped, there: pl.DataFrame, clients: float) -> dict[str, Fit]:
+    """Test the requests against each of the shares that are known, in the order of `Grouping.fits`."""
+    everyone = there.filter(pl.col("present").all().over("time"))
+    # A node that left and came back is no noise.
+    remain, all_ = (int(part["requests"].sum()) for part in (everyone, there))
+    steady = everyone if remain > _REMAINS * all_ else there
+    cells = steady.select("group", "requests", case=0, slot=pl.col("time").to_physical())
+    noise = dispersion(cells, pl.DataFrame({"case": [0], "dispersion": [clients]}))
+    shares = each.groups.with_columns(even=1 / pl.len())
+    if everyone.height < there.height:
+        at_the_time = pl.col("requests").sum().over("time") * pl.col("present") / pl.col("present").sum().over("time")
+        present = there.with_columns(present=at_the_time).group_by(name="group").agg(pl.col("present").sum())
+        shares = shares.join(present, on="name", how="left")
+    tests: dict[str, Fit] = {}
+    for name in ("even", "by_pod", "by_node", "present"):
+        if name in shares.columns and not shares[name].null_count():
+            counts = shares.select("requests", case=0, expected=pl.col(name) / pl.col(name).sum())
+            tests[name] = fit(counts, noise)[0]
+    return tests
 
 
-def _choose(
-    sources: pl.DataFrame, labelled: pl.DataFrame, by: By | None, names: Sequence[str]
-) -> tuple[str | None, str | None, pl.DataFrame, int]:
-    served = int(sources["considered"].sum())
-    entered = int(labelled.select(considered().sum()).item())
-    unnamed = sources["node"].null_count() + sources["pod"].null_count() == 2 * sources.height
-    sources = sources.with_columns(name=pl.Series(names, dtype=pl.String).gather(sources["source"]))
-    candidates = []
-    if by in (None, "node"):
-        candidates.append(("node", "serving", _serving(sources, "node"), served))
-    if by in (None, "pod"):
-        candidates.append(("pod", "serving", _serving(sources, "pod"), served))
-    if by == "source" or (by is None and unnamed):
-        candidates.append(("source", "serving", _serving(sources, "name"), served))
-    if by in (None, "node"):
-        candidates.append(("node", "entry", _entry(labelled), entered))
-    for candidate in candidates:
-        if candidate[2]["name"].drop_nulls().len() > 1:
-            return candidate
-    # One group is no comparison, yet its name is worth showing; a lone source's name is not, the report opens with it.
-    for candidate in candidates:
-        if candidate[2]["name"].drop_nulls().len() == 1 and candidate[0] != "source":
-            return candidate
-    return candidates[0] if by else (None, None, candidates[0][2].clear(), served)
-
-
-def _serving(sources: pl.DataFrame, key: str) -> pl.DataFrame:
-    # Two namespaces may each have a pod of the same name.
-    pod = pl.struct("namespace", "pod").filter(pl.col("pod").is_not_null())
-    requests = pl.sum("considered").alias("requests")
-    return sources.group_by(pl.col(key).alias("name")).agg(requests, pod.n_unique().alias("pods"))
-
-
-def _entry(labelled: pl.DataFrame) -> pl.DataFrame:
-    entered = labelled.filter(pl.col("class") == "node").with_columns(considered()).filter(pl.col("considered") > 0)
-    return entered.group_by(pl.col("node").alias("name")).agg(
-        pl.sum("considered").alias("requests"), pl.lit(0, dtype=pl.UInt32).alias("pods")
+def _noise(even: Fit | None) -> Noise | None:
+    if even is None:
+        return None
+    return Noise(
+        chi_square=round(even.chi_square, 2),
+        degrees=even.degrees,
+        dispersion=round(even.dispersion, 2),
+        p_value=float(f"{even.p_value:.3g}"),
+        effect_size=round(even.effect_size, 4),
+        detects=even.detects,
     )
 
 
-def _spread(counts: list[int]) -> tuple[float | None, float | None, float | None]:
-    """Return cv, max over mean and Gini coefficient of counts that stand from the largest to the smallest."""
-    total, size = sum(counts), len(counts)
-    if size < 2 or total == 0:
-        return None, None, None
-    mean = total / size
-    deviation = (sum((count - mean) ** 2 for count in counts) / size) ** 0.5
-    ranked = sum(rank * count for rank, count in enumerate(reversed(counts), 1))
-    gini = 2 * ranked / (size * total) - (size + 1) / size
-    return round(deviation / mean, 4), round(counts[0] / mean, 4), round(gini, 4)
+def _groups(groups: pl.DataFrame) -> list[Group]:
+    requests, sent, waited = (int(groups[name].sum()) for name in ("requests", "bytes", "upstream_ms"))
+    return [
+        Group(
+            name=row["name"],
+            requests=row["requests"],
+            share_pct=percent(row["requests"], requests),
+            pods=row["pods"] or None,
+            bytes=row["bytes"],
+            bytes_pct=None if row["bytes"] is None else percent(row["bytes"], sent),
+            upstream_seconds=None if row["upstream_ms"] is None else row["upstream_ms"] / 1000,
+            upstream_pct=None if row["upstream_ms"] is None else percent(row["upstream_ms"], waited),
+            even_pct=round(100 / groups.height, 4),
+            by_node_pct=None if row["by_node"] is None else round(100 * row["by_node"], 4),
+            by_pod_pct=None if row["by_pod"] is None else round(100 * row["by_pod"], 4),
+        )
+        for row in groups.iter_rows(named=True)
+    ]
+
+
+def _spreads(groups: pl.DataFrame) -> list[Spread]:
+    found = []
+    for measure, column in (("requests", "requests"), ("bytes", "bytes"), ("upstream_time", "upstream_ms")):
+        known = groups.filter(pl.col(column).is_not_null())
+        cv, max_over_mean, gini = spread(known[column].to_list())
+        if cv is not None and max_over_mean is not None and gini is not None and known.height == groups.height:
+            busiest = known.sort(column, "name", descending=[True, False])["name"][0]
+            found.append(Spread(measure, busiest, cv, max_over_mean, gini))
+    return found
+
+
+def _idle(each: Grouped, cluster: Cluster | None) -> dict[str, str]:
+    """Name those without a request, and say why they have none as far as that is known."""
+    idle = dict.fromkeys(each.groups.filter(pl.col("requests") == 0)["name"], "its log holds no request")
+    if each.by == "node" and cluster is not None:
+        seen = set(each.groups["name"])
+        serving = {pod.node for controller in cluster.controllers for pod in controller.pods}
+        for name in cluster.node_names(schedulable_only=True):
+            if name in seen:
+                continue
+            if each.basis == "entry":
+                idle[name] = "no request came in through it"
+            elif serving and name not in serving:
+                idle[name] = "no controller pod"
+            else:
+                idle[name] = "no log of it was read"
+    return idle

@@ -66,6 +66,23 @@ def size(count: int, unit: str, plural: str | None = None) -> str:
     return f"{number(count)} {unit if count == 1 else plural or unit + 's'}"
 
 
+def duration(seconds: int) -> str:
+    """Write a length of time in its two largest units.
+
+    Examples
+    --------
+    >>> duration(30), duration(90), duration(7200), duration(100_000)
+    ('30 s', '1 min 30 s', '2 h', '1 d 3 h')
+    """
+    units = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    parts = []
+    for width, unit in units:
+        count, seconds = divmod(seconds, width)
+        parts.append(f"{count} {unit}" if count else "")
+    first = next((place for place, part in enumerate(parts) if part), len(parts) - 1)
+    return " ".join(filter(None, parts[first : first + 2])) or "0 s"
+
+
 def _escape(char: str) -> str:
     short = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}.get(char)
     return short or char.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -92,6 +92,7 @@ _WANTED: dict[str, tuple[str, Kind, tuple[bytes, ...], object]] = {
     "readable": ("request", Kind.READABLE, (), 1),
     "untried": ("upstream_addr", Kind.TAG, (b"-", b""), 1),
     "unnamed": ("upstream_name", Kind.TAG, (b"",), 0),
+    "upstream_time": ("upstream_response_time", Kind.SECONDS_SUM, (), None),
 }
 
 

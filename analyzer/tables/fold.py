@@ -9,6 +9,8 @@ addresses  address                     requests, health_probes, unparsed_request
 chains     see analyzer.tables.chains  requests, lost, claimed
 timeline   time, class                 requests, considered
 sources    source                      considered
+loads      source, time                considered, bytes, upstream_requests, upstream_ms (analyzer.tables.loads)
+entries    address, time               the same, of addresses that may be a node's
 limits     limit, address              rejected_low, rejected_high
 =========  ==========================  ===============================================================================
 
@@ -22,11 +24,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.addresses.networks import CLASSES
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, new_address_table
 from analyzer.tables.chains import Chains, ChainTable, chain_outputs
-from analyzer.tables.columns import name_signals, narrow_outputs
+from analyzer.tables.columns import Outcome, name_signals, narrow_outputs
 from analyzer.tables.limit_req import REJECTIONS, Limit, Simulator, new_simulator
+from analyzer.tables.loads import READ, Loads, LoadTable
 from analyzer.tables.timeline import Labels, TimelineTable
 
 if TYPE_CHECKING:
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
     from analyzer.parsing.schema import Output
 
 _SOURCES = {"source": pl.UInt32(), "considered": COUNT}
+#: The label (`analyzer.tables.timeline`) of no address, and those of addresses that may be a node's.
+_NOBODY = 2 * CLASSES.index("unknown") + 1
+_ENTRANCES = [2 * CLASSES.index(name) for name in ("node", "private")]
 #: Rows that wait until their addresses are labelled: many small files would cost more by the frame than by the row.
 _ROWS = 100_000
 
@@ -51,6 +58,8 @@ class Tables:
     limits: pl.DataFrame
     limit_requests: int
     chains: Chains
+    loads: Loads
+    entries: Loads
     signals: dict[str, int] = field(default_factory=dict)
 
 
@@ -75,10 +84,12 @@ class Fold:
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
         self._chains = ChainTable(labels)
+        self._loads = LoadTable("source")
+        self._entries = LoadTable("number")
+        self._labels = pl.Series([_NOBODY], dtype=pl.UInt8)
         self._sources: dict[int, int] = {}
         self._waiting: list[tuple[int, pl.DataFrame]] = []
         self._rows_waiting = 0
-        self._labelled = 0
         self._simulators: dict[int, Simulator] = {}
         self._limits: list[pl.DataFrame] = [pl.DataFrame(schema=REJECTIONS)]
         self._limit_requests = 0
@@ -95,17 +106,26 @@ class Fold:
         if exact_times:
             arrivals = arrivals.with_columns(rows["request_time"])
         self._limit_requests += self._simulators[source].add(arrivals)
-        self._waiting.append((source, marked))
+        cost = [rows[name] if name in rows.columns else pl.lit(None, dtype).alias(name) for name, dtype in READ.items()]
+        self._waiting.append((source, marked.with_columns(cost)))
         self._rows_waiting += rows.height
         if self._rows_waiting >= _ROWS:
             self._count()
 
     def _count(self) -> None:
         """Count the rows that wait."""
-        self._timeline.label(self._addresses.since(self._labelled))
-        self._labelled = len(self._addresses)
+        if not self._waiting:
+            return
+        known = len(self._labels) - 1
+        labels = self._timeline.label(self._addresses.since(known))
+        self._labels = pl.concat([self._labels.head(known), labels, self._labels.tail(1)], rechunk=True)
         for source, rows in self._waiting:
             self._sources[source] = self._sources.get(source, 0) + self._timeline.add(rows)
+        rows = pl.concat(rows.with_columns(source=pl.lit(source, pl.UInt32())) for source, rows in self._waiting)
+        labels = self._labels.gather(rows["number"].clip(upper_bound=len(self._labels) - 1))
+        considered = (rows["outcome"] == Outcome.CONSIDERED) & (labels % 2 == 0)
+        self._loads.add(rows, considered)
+        self._entries.add(rows, considered & labels.is_in(_ENTRANCES))
         self._waiting, self._rows_waiting = [], 0
 
     def close_source(self, source: int) -> None:
@@ -131,5 +151,7 @@ class Fold:
             ),
             limit_requests=self._limit_requests,
             chains=self._chains.table(),
+            loads=self._loads.table(),
+            entries=self._entries.table(addresses["address"]),
             signals=name_signals(self._addresses.tags()),
         )

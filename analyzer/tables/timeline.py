@@ -69,10 +69,12 @@ class TimelineTable:
         """The width of a bucket."""
         return BUCKET_SECONDS[self._counter.width()]
 
-    def label(self, addresses: pl.Series) -> None:
-        """Take the next addresses by number."""
+    def label(self, addresses: pl.Series) -> pl.Series:
+        """Take the next addresses by number; return their labels, see `Counter`."""
+        labels = self._code(self._labels.label(addresses.alias("address").to_frame()))
         if addresses.len():
-            self._counter.label(self._code(self._labels.label(addresses.alias("address").to_frame())))
+            self._counter.label(labels)
+        return labels
 
     def add(self, rows: pl.DataFrame) -> int:
         """Count rows of ``time``, ``outcome`` and ``number`` (of the address); return how many are considered.

@@ -134,7 +134,7 @@ def empty() -> Report:
         preservation=nothing,
         trust=Trust("cannot-tell", None, [], "no address of a visitor was logged", [], None),
         signals={},
-        skew=Skew(None, None, [], 0, None, None, None, [], "unknown"),
+        skew=Skew(None, None, [], 0, None, None, None, [], "unknown", "the sources name no node or pod"),
         geo=Geo("unknown", None, None, None, [], []),
         rate_limit=RateLimit("unknown", 0, 0, None, [], None),
         timeline=Timeline(60, []),

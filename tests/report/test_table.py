@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from rich.cells import cell_len
 
+from analyzer.readings.interruptions import Interruption
 from analyzer.readings.preservation import KindRow
-from analyzer.readings.skew import Group
+from analyzer.readings.skew import Group, Grouping, Spread
 from analyzer.report import load_format
 from analyzer.report.table import TableFormat
 
@@ -252,14 +254,31 @@ def test_width_of_the_terminal_is_used_and_a_file_gets_80(report: Report, monkey
 
 def test_skew_says_what_it_cannot_tell(report: Report, empty: Report) -> None:
     """One group, or none, is no verdict; entry nodes are called what they are; long lists are counted."""
-    one = replace(report.skew, groups=[Group("worker-1", 9, 100.0, 1)], idle=[], verdict="unknown", max_over_mean=None)
-    assert "Skew cannot tell: nodes known: 1 worker-1 100.0 % (1 pod)" in words(replace(report, skew=one))
+    known = {"groups": [Group("worker-1", 9, 100.0, 1)], "verdict": "unknown", "reason": "one node is known"}
+    one = replace(report.skew, **known, idle=[], max_over_mean=None)
+    assert "Skew cannot tell: one node is known worker-1 100.0 % (1 pod)" in words(replace(report, skew=one))
     assert "Skew cannot tell: the sources name no node or pod" in words(empty)
     many = [Group(f"n{each}", 1, 5.0, None) for each in range(20)]
     entry = replace(report.skew, basis="entry", groups=many, idle=[f"i{each}" for each in range(10)])
     text = words(replace(report, skew=entry))
     assert "even over the nodes that requests enter through (max/mean 1.02)" in text
     assert "n5 5.0 % 14 more idle: i0, i1, i2, i3, i4, i5, 4 more" in text
+
+
+def test_skew_says_who_was_away_and_who_costs_more(report: Report) -> None:
+    """Stretches without traffic stand with their start and length, other groupings and measures where uneven."""
+    start, end = datetime(2026, 11, 21, 10, tzinfo=UTC), datetime(2026, 11, 21, 10, 5, tzinfo=UTC)
+    stretches = [Interruption("n\x1b2", kind, start, end, 300, 9) for kind in ("away", "began", "ended")]
+    spreads = [Spread("upstream_time", "n1", 0.5, 1.5, 0.2), Spread("bytes", "n2", 0.1, 1.1, 0.1)]
+    pods = replace(report.skew, by="pod", verdict="uneven", max_over_mean=1.5, reason="p1 has 1.5 times an even share")
+    also = [Grouping(**{name: getattr(pods, name) for name in Grouping.__dataclass_fields__})]
+    text = words(replace(report, skew=replace(report.skew, interruptions=stretches, spreads=spreads, also=also)))
+    assert "upstream time: max/mean 1.50, n1" in text
+    assert "bytes: max/mean" not in text
+    assert "uneven over pods (max/mean 1.50) p1 has 1.5 times an even share" in text
+    assert r"n\x1b2 had no traffic from 11-21 10:00:00 for 5 min" in text
+    assert r"n\x1b2 had no traffic before 11-21 10:05:00" in text
+    assert r"n\x1b2 had no traffic from 11-21 10:00:00 on" in text
 
 
 def test_rate_limits_that_reject_nothing_are_one_line(report: Report) -> None:

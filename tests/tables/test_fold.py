@@ -71,6 +71,9 @@ def assert_same(found: Tables, expected: Tables) -> None:
     address = ["address"]
     assert_frame_equal(found.addresses.sort(address), expected.addresses.sort(address))
     assert_frame_equal(found.sources.sort("source"), expected.sources.sort("source"))
+    assert_frame_equal(found.loads.rows, expected.loads.rows)
+    by_address = ["address", "time"]
+    assert_frame_equal(found.entries.rows.sort(by_address), expected.entries.rows.sort(by_address))
     keys = ["limit", "address"]
     assert_frame_equal(found.limits.sort(keys), expected.limits.sort(keys))
     assert (found.limit_requests, found.signals) == (expected.limit_requests, expected.signals)
