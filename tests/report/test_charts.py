@@ -37,9 +37,9 @@ def test_every_section_has_its_rows(report: Report, empty: Report, name: str) ->
 
 def test_rows_are_those_of_the_report(report: Report) -> None:
     """Nothing is lost or turned on the way."""
-    assert report.skew.frame.to_dicts() == [
-        {"name": "worker-1", "requests": 51, "share_pct": 51.0, "pods": 2},
-        {"name": "worker-2", "requests": 49, "share_pct": 49.0, "pods": 1},
+    assert report.skew.frame.select("name", "requests", "share_pct", "pods").rows() == [
+        ("worker-1", 51, 51.0, 2),
+        ("worker-2", 49, 49.0, 1),
     ]
     assert report.preservation.frame["class"].to_list() == ["node", "node", "client"]
     assert report.timeline.frame["time"].to_list() == [point.time for point in report.timeline.points]
