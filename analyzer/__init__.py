@@ -1,8 +1,8 @@
 """Say whether client IPs are preserved on their way into a Kubernetes cluster, from its access logs.
 
-Import it as ``import analyzer as logscan``. `analyze` reads access logs into a `Report`; `classify` says of any column
-of addresses what they are; `Cluster` is what a kubectl dump tells of a cluster. `scan` and `read` make Polars frames of
-access logs.
+Import it as ``import analyzer as logscan``. `analyze` reads access logs into a `Report`; `scan` and `read` make Polars
+frames of them. `classify` and `geo` say of any column of addresses what they are and where, `simulate_limit` what a
+rate limit would have done to it. `Cluster` is what a kubectl dump tells of a cluster.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from analyzer._version import __version__
 if TYPE_CHECKING:
     from analyzer.addresses.classify import classify
     from analyzer.addresses.cluster import Cluster
+    from analyzer.addresses.geo import geo
     from analyzer.errors import LogscanError, LogscanWarning
     from analyzer.lazy import read, scan
     from analyzer.pipeline import analyze
     from analyzer.report.model import Report
+    from analyzer.simulate import simulate_limit
 
 __all__ = [
     "Cluster",
@@ -28,8 +30,10 @@ __all__ = [
     "__version__",
     "analyze",
     "classify",
+    "geo",
     "read",
     "scan",
+    "simulate_limit",
 ]
 
 _HOMES = {
@@ -39,8 +43,10 @@ _HOMES = {
     "Report": "analyzer.report.model",
     "analyze": "analyzer.pipeline",
     "classify": "analyzer.addresses.classify",
+    "geo": "analyzer.addresses.geo",
     "read": "analyzer.lazy",
     "scan": "analyzer.lazy",
+    "simulate_limit": "analyzer.simulate",
 }
 
 

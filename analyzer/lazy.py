@@ -137,7 +137,7 @@ def scan(  # noqa: PLR0913 - the options of the command line
         )
 
     reading = Reading(
-        find(names_of(source)),
+        find(names_of(source), span),
         known_formats(more_rules, log_format, known_cluster),
         known_cluster,
         trusted,

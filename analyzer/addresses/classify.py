@@ -20,7 +20,7 @@ import polars as pl
 
 from analyzer.addresses.cluster import Cluster
 from analyzer.addresses.networks import CLASSES, HINT, KINDS, PUBLISHED, REGISTRY, load_networks
-from analyzer.addresses.ranges import NetworkRule, RangeTable, network_ranges, parse_addresses
+from analyzer.addresses.ranges import NetworkRule, RangeTable, address_numbers, network_ranges
 from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -187,18 +187,23 @@ def classify(  # noqa: PLR0913 - the options of the command line
         Where a CIDR is none, or `addresses` holds neither text nor UInt128.
     ClusterError
         Where the cluster file cannot be read.
+
+    Examples
+    --------
+    >>> import analyzer as logscan
+    >>> import polars as pl
+    >>> addresses = pl.Series(["8.8.8.8", "10.0.10.11", "-"])
+    >>> logscan.classify(addresses, node=["10.0.10.0/24"])["class"].to_list()
+    ['client', 'node', 'unknown']
     """
     if isinstance(cluster, str | Path):
         cluster = Cluster.load(cluster)
     rules = declared(node=node, lb=lb, client=client, private=private)
     classifier = Classifier(rules, cluster.networks() if cluster else ())
+    labels = classifier.label(address_numbers(addresses, "classify").alias("address").to_frame())
     if addresses.dtype == pl.UInt128:
-        labels = classifier.label(addresses.alias("address").to_frame())
         return labels.select("class", pl.col("kind", "rule").cast(pl.String))
-    if addresses.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
-        raise UsageError(f"classify: expected addresses as String or UInt128, got {addresses.dtype}")
     text = addresses.cast(pl.String)
-    labels = classifier.label(parse_addresses(text).alias("address").to_frame())
     invalid = text.str.contains("^[0-9a-fA-F:.]+$") & labels["address"].is_null()
     return labels.select(
         pl.when(invalid).then(pl.lit(value, dtype=type_)).otherwise(pl.col(name).cast(type_)).alias(name)

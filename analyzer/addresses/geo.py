@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from analyzer.addresses import mmdb
-from analyzer.addresses.ranges import MAPPED, RangeTable
-from analyzer.errors import GeoError
+from analyzer.addresses.ranges import MAPPED, RangeTable, address_numbers
+from analyzer.errors import GeoError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 PLACE = {"country": pl.String, "continent": pl.String, "asn": pl.UInt32, "as_name": pl.String}
 DECIDED_BY = {"country": "country", "continent": "country", "asn": "asn", "as_name": "asn"}
@@ -95,6 +95,44 @@ class GeoDatabase:
     def describe(self) -> list[dict[str, object]]:
         """Say which databases these are: for each its `file`, its `type` and when it was `built` (RFC 3339)."""
         return [{"file": file.path, "type": file.type_, "built": file.built} for file in self._files]
+
+
+def geo(
+    addresses: pl.Series,
+    *,
+    geoip: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | GeoDatabase | None = None,
+) -> pl.DataFrame:
+    """Locate any column of addresses.
+
+    Parameters
+    ----------
+    addresses
+        Addresses as text (String, Categorical) or as numbers (UInt128, IPv4 as ``::ffff:a.b.c.d``).
+    geoip
+        One or more MMDB files with countries or ASNs, or a `GeoDatabase`; the files of ``LOGSCAN_GEOIP`` where not
+        given.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``country`` (String, ISO 3166-1 alpha-2), ``continent`` (String), ``asn`` (UInt32), ``as_name`` (String), a row
+        for each of `addresses`; null where nothing is known of it, or it is no address.
+
+    Raises
+    ------
+    UsageError
+        Where no database is given, or `addresses` holds neither text nor UInt128.
+    GeoError
+        Where a database cannot be read.
+    """
+    if geoip is None:
+        geoip = [name for name in os.environ.get("LOGSCAN_GEOIP", "").split(os.pathsep) if name]
+    if not isinstance(geoip, GeoDatabase):
+        files = [geoip] if isinstance(geoip, (str, os.PathLike)) else list(geoip)
+        if not files:
+            raise UsageError("geo: expected a geo database (.mmdb) as `geoip` or in LOGSCAN_GEOIP, got none")
+        geoip = GeoDatabase.open([Path(file) for file in files])
+    return geoip.lookup(address_numbers(addresses, "geo").alias("address"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -93,6 +95,21 @@ def parse_addresses(texts: pl.Series) -> pl.Series:
         numbers = numbers.join(table, on="text", how="left", maintain_order="left")
         numbers = numbers.select(number=pl.coalesce("number", "ipv6"))
     return numbers["number"].alias(texts.name)
+
+
+def address_numbers(addresses: pl.Series, asked_by: str) -> pl.Series:
+    """Return addresses as numbers (UInt128), whether they are text (String, Categorical, Enum) or numbers already.
+
+    Raises
+    ------
+    UsageError
+        Where they are neither; names the function that was asked.
+    """
+    if addresses.dtype == pl.UInt128:
+        return addresses
+    if addresses.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+        raise UsageError(f"{asked_by}: expected addresses as String or UInt128, got {addresses.dtype}")
+    return parse_addresses(addresses.cast(pl.String))
 
 
 def format_addresses(numbers: pl.Series) -> pl.Series:
