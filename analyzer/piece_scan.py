@@ -93,10 +93,21 @@ class PieceScan:
         Formats that a line may have which does not fit the source's own, those that say most first.
     keep_rejected
         Whether rejected lines are wanted as they stand in the source.
+    durations
+        Whether it is wanted how long requests lasted.
     """
 
-    def __init__(self, piece: Piece | Batch, shape: Shape, layouts: Sequence[Layout], *, keep_rejected: bool) -> None:
+    def __init__(
+        self,
+        piece: Piece | Batch,
+        shape: Shape,
+        layouts: Sequence[Layout],
+        *,
+        keep_rejected: bool,
+        durations: bool = False,
+    ) -> None:
         self._piece = piece
+        self._durations = durations
         self._layers = shape.layers
         self._layout = shape.layout or layouts[0]
         self._others = [layout for layout in layouts if layout is not self._layout]
@@ -107,7 +118,7 @@ class PieceScan:
 
     def outputs(self, layout: Layout) -> list[Output]:
         """What a scanner of this layout is asked for."""
-        return fold_outputs(layout)
+        return fold_outputs(layout, durations=self._durations)
 
     def scan(self) -> Scanned:
         """Read the piece."""

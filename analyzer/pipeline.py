@@ -12,20 +12,21 @@ from analyzer._version import __version__
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
 from analyzer.given import known_formats, names_of, open_cluster, threads, time_span
+from analyzer.given_limits import GivenLimits, need_durations
 from analyzer.logs import Log
 from analyzer.progress import notebook_bar
 from analyzer.readings.geo import geo
 from analyzer.readings.preservation import preservation
 from analyzer.readings.proxies import infer
-from analyzer.readings.rate_limit import rate_limit
+from analyzer.readings.rate_limit import HARMED_PCT, rate_limit, replicas_of
 from analyzer.readings.skew import skew
 from analyzer.readings.timeline import timeline
 from analyzer.readings.trust import recoverable, trust
 from analyzer.report.model import Report
 from analyzer.run import Run
 from analyzer.sources import find
-from analyzer.tables import Fold, limit_grid
-from analyzer.tables.limit_req import BURST_MULTIPLIER
+from analyzer.tables import Fold
+from analyzer.tables.limits import BURST_MULTIPLIER
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.geo import GeoDatabase
     from analyzer.readings.skew import By
-    from analyzer.tables.limit_req import Limit
 
 
 def analyze(  # noqa: PLR0913 - the options of the command line
@@ -54,7 +54,14 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     until: datetime | None = None,
     by: By | None = None,
     limit_rps: Iterable[int] = (),
+    limit_rpm: Iterable[int] = (),
+    limit_connections: Iterable[int] = (),
     limit_burst_multiplier: int = BURST_MULTIPLIER,
+    limit_allowlist: Iterable[str] = (),
+    limit_harm: float = HARMED_PCT,
+    kong_limit: Iterable[str] = (),
+    kong_sliding_limit: Iterable[str] = (),
+    envoy_limit: Iterable[str] = (),
     top: int = 20,
     rejects: str | os.PathLike[str] | None = None,
     workers: int | None = None,
@@ -86,8 +93,21 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         What skew is read by: ``node``, ``zone``, ``pod`` or ``source``; chosen by what is known where not given.
     limit_rps
         Limits in requests per second to try beside the shipped grid.
+    limit_rpm, limit_connections
+        ingress-nginx's limits in requests per minute and in requests in progress; with limits of other kinds they are
+        tried alone, and together as on one Ingress.
     limit_burst_multiplier
         ingress-nginx's ``limit-burst-multiplier``.
+    limit_allowlist
+        CIDRs that no limit is for: ``limit-allowlist``.
+    limit_harm
+        The limit that is suggested rejects fewer percent of the visitors.
+    kong_limit
+        Kong's ``rate-limiting``: ``"minute:100"``, or several windows at once as ``"second:5,minute:100"``.
+    kong_sliding_limit
+        Kong's ``rate-limiting-advanced`` with sliding windows, in seconds or by name: ``"60:100"``.
+    envoy_limit
+        Envoy Gateway's local rate limit: ``"second:10"`` for each client address, ``"second:10/route"`` for a route.
     top
         How many addresses, countries and groups a list shows; 0 is all.
     rejects
@@ -104,7 +124,19 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         the report says so.
     """
     begun = time.perf_counter()
-    grid = _grid(limit_rps, limit_burst_multiplier)
+    given = GivenLimits(
+        tuple(limit_rps),
+        tuple(limit_rpm),
+        tuple(limit_connections),
+        limit_burst_multiplier,
+        tuple(limit_allowlist),
+        tuple(kong_limit),
+        tuple(kong_sliding_limit),
+        tuple(envoy_limit),
+    )
+    limits = given.limits()
+    if not 0 < limit_harm <= 100:
+        raise UsageError(f"--limit-harm: expected a percentage above 0 and up to 100, got {limit_harm:g}")
     workers = threads(workers)
     if by not in {None, "node", "zone", "pod", "source"}:
         raise UsageError(f"--by: expected node, zone, pod or source, got {by!r}")
@@ -123,9 +155,10 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         run = Run(
             [Log(number, found) for number, found in enumerate(find(names_of(source), span))],
             known_formats(more_rules, log_format, known_cluster),
-            fold=Fold(classifier, grid),
+            fold=Fold(classifier, limits, given.allowed()),
             span=span,
             progress=watched,
+            durations=need_durations(limits),
         )
         run.read(workers, rejects)
     tables = run.fold.tables()
@@ -133,14 +166,16 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     labelled = infer(labelled, nodes_known=known_cluster is not None)
     lost = recoverable(tables.chains, labelled)
     settings = [each.settings for each in known_cluster.controllers] if known_cluster else []
+    origins = run.origins(known_cluster)
+    run_signals = run.signals(tables)
     return Report(
         version=__version__,
         input=run.input(tables, known_cluster, begun),
         preservation=preservation(labelled, recoverable=lost, top=top),
         trust=trust(tables.chains, labelled, settings),
-        signals=run.signals(tables),
+        signals=run_signals,
         skew=skew(
-            run.origins(known_cluster),
+            origins,
             tables.loads,
             tables.entries,
             labelled,
@@ -149,20 +184,18 @@ def analyze(  # noqa: PLR0913 - the options of the command line
             top=top,
         ),
         geo=geo(labelled, database, recoverable=lost, top=top),
-        rate_limit=rate_limit(labelled, tables.limits, tables.limit_requests, grid),
+        rate_limit=rate_limit(
+            labelled,
+            tables.limits,
+            tables.limit_totals,
+            limits,
+            clients=classifier.label(tables.clients) if tables.clients.height else None,
+            signals=run_signals,
+            replicas=replicas_of(origins.join(tables.sources, on="source")),
+            harmed_pct=limit_harm,
+        ),
         timeline=timeline(tables.timeline, tables.bucket_seconds, labelled),
     )
-
-
-def _grid(limit_rps: Iterable[int], multiplier: int) -> list[Limit]:
-    more = list(limit_rps)
-    for option, values, most in (("--limit-rps", more, 10_000), ("--limit-burst-multiplier", [multiplier], 100)):
-        for value in values:
-            if not 1 <= value <= most:
-                raise UsageError(f"{option}: expected a whole number from 1 to {most:,}, got {value}")
-    if len(more) > 50:
-        raise UsageError(f"--limit-rps: expected at most 50 limits, got {len(more)}")
-    return limit_grid(more, multiplier)
 
 
 def _open_geo(files: list[Path]) -> GeoDatabase | None:

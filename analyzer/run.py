@@ -45,7 +45,7 @@ class Stream(NamedTuple):
 class Run:
     """One analysis: reads all logs into one fold.
 
-    `known` is what a source may be.
+    `known` is what a source may be; with `durations` it is read how long requests lasted.
     """
 
     logs: list[Log]
@@ -56,6 +56,7 @@ class Run:
     samples: list[RejectedSample] = field(default_factory=list)
     streams: list[Stream] = field(default_factory=list)
     keep_rejected: bool = False
+    durations: bool = False
     layouts: list[Layout] = field(default_factory=list)
 
     def read(self, workers: int, rejects: str | os.PathLike[str] | None) -> None:
@@ -78,7 +79,9 @@ class Run:
         """Read a piece; runs on a thread."""
         if work.piece is None:
             return None
-        scanned = PieceScan(work.piece, work.shape, self.layouts, keep_rejected=self.keep_rejected).scan()
+        scanned = PieceScan(
+            work.piece, work.shape, self.layouts, keep_rejected=self.keep_rejected, durations=self.durations
+        ).scan()
         if self.span != (None, None):
             scanned.rows = [rows._replace(frame=self._within_span(work.log, rows.frame)) for rows in scanned.rows]
         return scanned

@@ -6,7 +6,8 @@ import polars as pl
 
 from analyzer.errors import UsageError
 from analyzer.tables.columns import Outcome
-from analyzer.tables.limit_req import BURST_MULTIPLIER, Limit, new_simulator
+from analyzer.tables.limit_req import new_simulator
+from analyzer.tables.limits import BURST_MULTIPLIER, rps_limit
 
 
 def simulate_limit(
@@ -61,11 +62,13 @@ def simulate_limit(
     known = known.with_row_index("number")
     whole_seconds = bool((rows["time"].dt.epoch("ms") % 1000 == 0).all())
     arrivals = rows.join(known, on="key", how="left", maintain_order="left").select(
-        "time", "number", outcome=pl.lit(Outcome.CONSIDERED.value, pl.UInt8())
+        "time", "number", zone=pl.lit(0, pl.UInt32()), outcome=pl.lit(Outcome.CONSIDERED.value, pl.UInt8())
     )
-    if not whole_seconds:
-        arrivals = arrivals.with_columns(request_time=pl.lit(0.0))
-    simulator = new_simulator([Limit(limit_rps, limit_rps * limit_burst_multiplier)], whole_seconds=whole_seconds)
+    simulator = new_simulator([rps_limit(limit_rps, limit_burst_multiplier)], whole_seconds=whole_seconds)
     simulator.add(arrivals)
-    found = known.join(simulator.finish(), on="number", how="left", maintain_order="left")
-    return found.select("key", "requests", pl.col("rejected_low", "rejected_high").fill_null(0))
+    orders = pl.col("at_once", "spread")
+    rejected = simulator.finish().group_by("number").agg(orders.sum())
+    found = known.join(rejected, on="number", how="left", maintain_order="left").with_columns(orders.fill_null(0))
+    return found.select(
+        "key", "requests", rejected_low=pl.min_horizontal(orders), rejected_high=pl.max_horizontal(orders)
+    )

@@ -47,6 +47,7 @@ _MORE = {
     "x_forwarded_for": (Kind.FANIN_FIRST, Kind.ADDRESS, Kind.CHAIN),
     "remote_user": (Kind.ADDRESS, Kind.FANIN),
     "upstream_addr": (Kind.TAG, Kind.SECONDS_SUM),
+    "upstream_name": (Kind.HASH,),
 }
 _TEXTS = (Kind.TEXT, Kind.METHOD, Kind.PATH, Kind.PROTOCOL, Kind.CHAIN)
 

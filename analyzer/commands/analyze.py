@@ -42,9 +42,35 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
         list[int] | None,
         typer.Option(metavar="N", help="Try ingress-nginx's limit-rps: N beside the shipped limits. Repeatable."),
     ] = None,
+    limit_rpm: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Try ingress-nginx's limit-rpm: N. Repeatable.")
+    ] = None,
+    limit_connections: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Try ingress-nginx's limit-connections: N. Repeatable.")
+    ] = None,
     limit_burst_multiplier: Annotated[
         int, typer.Option(metavar="N", help="ingress-nginx's limit-burst-multiplier.")
     ] = 5,
+    limit_allowlist: Annotated[
+        list[str] | None, typer.Option(metavar="CIDR", help="No limit is for these addresses. Repeatable.")
+    ] = None,
+    limit_harm: Annotated[
+        float, typer.Option(metavar="PCT", help="Suggest a limit that rejects fewer percent of the visitors.")
+    ] = 0.1,
+    kong_limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WINDOW:N", help="Try Kong's rate-limiting; several windows by commas. Repeatable."),
+    ] = None,
+    kong_sliding_limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SECONDS:N", help="Try Kong's rate-limiting-advanced, sliding. Repeatable."),
+    ] = None,
+    envoy_limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WINDOW:N", help="Try Envoy Gateway's local limit for a client; WINDOW:N/route for all. Repeatable."
+        ),
+    ] = None,
     top: options.Top = 20,
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every line that could not be read there, byte for byte.")
@@ -84,7 +110,14 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
             until=span[1],
             by=by.value if by else None,
             limit_rps=limit_rps or (),
+            limit_rpm=limit_rpm or (),
+            limit_connections=limit_connections or (),
             limit_burst_multiplier=limit_burst_multiplier,
+            limit_allowlist=limit_allowlist or (),
+            limit_harm=limit_harm,
+            kong_limit=kong_limit or (),
+            kong_sliding_limit=kong_sliding_limit or (),
+            envoy_limit=envoy_limit or (),
             top=top,
             rejects=rejects,
             workers=workers,

@@ -139,8 +139,8 @@ def address_number(text: bytes) -> int | None:
 
 
 @lru_cache(maxsize=65536)
-def fanin_bit(text: bytes) -> int:
-    """One of 64 bits, by a hash of the text in two lanes of eight bytes."""
+def text_hash(text: bytes) -> int:
+    """A hash of 64 bits of the text, in two lanes of eight bytes."""
     k, mask = 0x9E3779B97F4A7C15, 2**64 - 1
 
     def rotate(value: int, by: int) -> int:
@@ -153,8 +153,12 @@ def fanin_bit(text: bytes) -> int:
         a = rotate((a ^ int.from_bytes(words[:8], "little")) * k & mask, 31)
         b = rotate((b ^ int.from_bytes(words[8:], "little")) * k & mask, 31)
     hashed = (a ^ rotate(b, 17)) * k & mask
-    hashed = (hashed ^ hashed >> 32) * k & mask
-    return 1 << (hashed >> 58)
+    return (hashed ^ hashed >> 32) * k & mask
+
+
+def fanin_bit(text: bytes) -> int:
+    """One of 64 bits, by a hash of the text."""
+    return 1 << (text_hash(text) >> 58)
 
 
 def _outward(text: bytes, *, escaped: bool) -> str:
@@ -199,6 +203,10 @@ def _chain(span: Span, output: Output) -> str | None:
     return None if plain else _text(span, output)
 
 
+def _hash(span: Span, _: Output) -> int:
+    return 0 if span.text in (b"", b"-") else text_hash(span.text) & 0xFFFF_FFFF
+
+
 def _tag(span: Span, output: Output) -> int:
     for number, pattern in enumerate(output.patterns, 1):
         whole = not pattern or pattern.endswith(b"\0")
@@ -223,4 +231,5 @@ _VALUES: dict[Kind, Callable[[Span, Output], Any]] = {
     Kind.FANIN_FIRST: _fanin_first,
     Kind.TAG: _tag,
     Kind.CHAIN: _chain,
+    Kind.HASH: _hash,
 }

@@ -26,6 +26,7 @@ enum {
     OUT_OFFSET,
     OUT_LINE,
     OUT_CHAIN,
+    OUT_HASH,
     OUT_KINDS
 };
 
@@ -40,6 +41,7 @@ static const struct {
     [OUT_PROTOCOL] = {"vu", 16, true},    [OUT_READABLE] = {"C", 1, false},      [OUT_FANIN] = {"L", 8, false},
     [OUT_FANIN_FIRST] = {"L", 8, false},  [OUT_TAG] = {"C", 1, false},           [OUT_OFFSET] = {"L", 8, false},
     [OUT_LINE] = {"I", 4, false},         [OUT_CHAIN] = {"vu", 16, true},
+    [OUT_HASH] = {"I", 4, false},
 };
 
 #define MAX_OUTPUTS 64
@@ -295,6 +297,11 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
         case OUT_FANIN:
             PUT(uint64_t, fanin_bit(span->start, span->end));
             break;
+        case OUT_HASH: {
+            bool absent = span->start == span->end || (span->end - span->start == 1 && *span->start == '-');
+            PUT(uint32_t, absent ? 0 : text_hash(span->start, span->end));
+            break;
+        }
         case OUT_FANIN_FIRST: {
             const uint8_t *stop = memchr(span->start, ',', (size_t)(span->end - span->start));
             if (stop == NULL) stop = span->end;

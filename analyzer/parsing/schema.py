@@ -40,6 +40,7 @@ class Kind(IntEnum):
     OFFSET = 14
     LINE = 15  #: UInt32, the number of the line since the last `take`, counted from 0 over all lines
     CHAIN = 16  #: a copy of the text, so that the input may be let go; null where it is empty, ``-`` or one address
+    HASH = 17  #: UInt32, a hash of the text; 0 where it is empty or ``-``
 
 
 TIME = pl.Datetime("ms", "UTC")
@@ -63,6 +64,7 @@ DTYPES: dict[Kind, pl.DataType] = {
     Kind.OFFSET: pl.UInt64(),
     Kind.LINE: pl.UInt32(),
     Kind.CHAIN: pl.String(),
+    Kind.HASH: pl.UInt32(),
 }
 
 #: column -> (field it is made from, kind). A column made from its own name is the usual case.

@@ -291,8 +291,8 @@ static bool read_address(const uint8_t *p, const uint8_t *end, uint64_t *high, u
     return end - p <= 45 && read_ipv6(p, end, high, low);
 }
 
-/* A hash of the text in two lanes of eight bytes, for fan-in bitmaps; portable.fanin_bit computes the same. */
-static uint64_t fanin_bit(const uint8_t *p, const uint8_t *end) {
+/* A hash of the text in two lanes of eight bytes; portable.text_hash computes the same. */
+static uint64_t text_hash(const uint8_t *p, const uint8_t *end) {
     const uint64_t K = 0x9E3779B97F4A7C15ULL;
     uint64_t a = (uint64_t)(end - p) * K, b = ~a;
     while (p < end) {
@@ -309,9 +309,11 @@ static uint64_t fanin_bit(const uint8_t *p, const uint8_t *end) {
         b = b << 31 | b >> 33;
     }
     uint64_t hash = (a ^ (b << 17 | b >> 47)) * K;
-    hash = (hash ^ hash >> 32) * K;
-    return 1ULL << (hash >> 58);
+    return (hash ^ hash >> 32) * K;
 }
+
+/* One bit of a fan-in bitmap. */
+static uint64_t fanin_bit(const uint8_t *p, const uint8_t *end) { return 1ULL << (text_hash(p, end) >> 58); }
 
 /* `198.51.100.7:443`, `[2001:db8::1]:443`, `[2001:db8::1]`, `2001:db8::1:443`: the text becomes the address and the
  * number the port; what ends with no port is all address. */

@@ -2,23 +2,25 @@
 
 A key is an address, as in the controllers. It is *shared* when it is known to stand for many: a node, a load balancer,
 or an address with `SHARED_AGENTS` user agents behind it. The simulation itself happened during the fold, in the order
-of each source; here its sums are read.
+of each source; here its sums are read. Where the log tells who stands behind the proxies, all is read a second time
+under the visitors' own addresses, as the controllers would count once the address is preserved.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.addresses.ranges import to_text
 from analyzer.charts import Lines
-from analyzer.readings.bitmap import at_least
+from analyzer.readings.bitmap import at_least, linear_count
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from analyzer.tables import Limit
 
@@ -28,6 +30,24 @@ READY_PCT = 5.0
 PARTLY_PCT = 50.0
 HARMED_PCT = 0.1
 """A limit is fit when it touches fewer visitors than this."""
+DISORDER_PCT = 1.0
+"""With more requests out of order than this, what is simulated is no longer to be relied on."""
+MOST_REJECTED = 5
+"""How many of the keys that a limit rejects most are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedKey:
+    """A key that a limit rejects: how many user agents stand behind it, and between what its rejections lie."""
+
+    controller: str
+    limit: str
+    address: str
+    class_: str
+    user_agents: int
+    requests: int
+    rejected_low: int
+    rejected_high: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +56,80 @@ class Simulation:
 
     Timestamps with whole seconds leave open how the arrivals of a second were spread: `rejected_low` and
     `rejected_high` are the bounds, `rejected` lies halfway. Exact timestamps make the three equal.
-    `rejected_on_shared_keys_pct` is the share of the rejections, None when there are none.
+    `rejected_on_shared_keys_pct` is the share of the rejections, None when there are none. `rejected_keys` may meet a
+    rejection, and so may `visitors_rejected_pct` of the keys that are not shared.
     """
 
     controller: str
     limit: str
-    burst: int
+    burst: int | None
     requests: int
     rejected: int
     rejected_pct: float | None
     rejected_on_shared_keys_pct: float | None
     rejected_low: int
     rejected_high: int
+    rejected_keys: int = 0
+    visitors_rejected_pct: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """The smallest simulated limit that fewer than `HARMED_PCT` of the visitors would ever meet."""
+    """The smallest simulated limit that fewer than `harmed_pct` percent of the visitors would ever meet.
+
+    It is what one replica enforces. `replicas` of them let a visitor have `cluster_rps` where they are dealt the
+    requests evenly; where a visitor's requests are dealt as all are, he meets the limit of the busiest replica at
+    `cluster_rps_with_skew`. None where it is not known which replica served what.
+    """
 
     controller: str
     limit_rps: int
+    burst: int | None = None
+    harmed_pct: float = HARMED_PCT
+    visitors_rejected_pct: float | None = None
+    replicas: int | None = None
+    cluster_rps: int | None = None
+    cluster_rps_with_skew: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ByClient:
+    """The same under the visitors' own addresses, as they are behind the proxies."""
+
+    keys: int
+    shared_keys: int
+    shared_key_pct: float | None
+    simulations: list[Simulation]
+    suggested: Suggestion | None
+    most_rejected: list[RejectedKey] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Rejections that the log itself tells of.
+
+    `rejected` is the best count there is, told by `told_by`: nginx's word on each request (``limit_req_status``), the
+    ``error_log``, or the ``status`` 429 where no upstream was tried. 503 is what nginx answers where nothing else is
+    set, but so it does where an upstream has no servers. `nearest` is the simulated limit that comes closest.
+    """
+
+    rejected: int | None
+    told_by: str | None
+    limiting_requests: int
+    limiting_connections: int
+    status_429: int
+    status_503: int
+    nearest: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit(Reading):
-    """Keys with a considered request; `shared_key_pct` is the share of considered requests on shared ones."""
+    """Keys with a considered request; `shared_key_pct` is the share of considered requests on shared ones.
+
+    `most_rejected` are the first `MOST_REJECTED` keys of each limit. `by_client` is None where the log does not tell
+    who stands behind the proxies. `allowed` requests come from the allowlist. `out_of_order_pct` of the others stand in
+    the log behind a later one: more than a little of it makes the simulations reject too much.
+    """
 
     verdict: str
     keys: int
@@ -68,6 +137,11 @@ class RateLimit(Reading):
     shared_key_pct: float | None
     simulations: list[Simulation]
     suggested: Suggestion | None
+    most_rejected: list[RejectedKey] = field(default_factory=list)
+    by_client: ByClient | None = None
+    logged: Logged | None = None
+    allowed: int = 0
+    out_of_order_pct: float | None = None
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -92,76 +166,203 @@ class RateLimit(Reading):
         )
 
 
-def rate_limit(labelled: pl.DataFrame, limits: pl.DataFrame, limit_requests: int, grid: Sequence[Limit]) -> RateLimit:
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many pods served, and the share of the busiest, 0 to 1."""
+
+    number: int
+    busiest: float
+
+
+def replicas_of(origins: pl.DataFrame) -> Replicas | None:
+    """Read the replicas off the table of streams (``namespace``, ``pod``, ``considered``); None without pods."""
+    pods = origins.filter(pl.col("considered") > 0).group_by("namespace", "pod").agg(pl.sum("considered"))
+    if pods.is_empty() or pods["pod"].null_count():
+        return None
+    counts: list[int] = pods["considered"].to_list()
+    return Replicas(len(counts), max(counts) / sum(counts))
+
+
+def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
+    labelled: pl.DataFrame,
+    rejections: pl.DataFrame,
+    totals: Mapping[str, int],
+    limits: Sequence[Limit],
+    *,
+    clients: pl.DataFrame | None = None,
+    signals: Mapping[str, int] | None = None,
+    replicas: Replicas | None = None,
+    harmed_pct: float = HARMED_PCT,
+) -> RateLimit:
     """Read rate-limit readiness off the address table and the simulated limits.
 
     Parameters
     ----------
     labelled
         The address table with the columns that `Classifier.label` appends.
+    rejections
+        `analyzer.tables.limited.LIMITS`.
+    totals
+        `analyzer.tables.limited.TOTALS`.
     limits
-        One row per limit and address that it would have rejected.
-    limit_requests
-        How many arrivals were simulated.
-    grid
-        The simulated limits; the column ``limit`` of `limits` is an index into it.
+        The simulated limits; the column ``limit`` of `rejections` is an index into it.
+    clients
+        The visitors' own addresses, as `labelled`; None or no rows where the log does not tell them.
+    signals
+        What the error log told.
+    replicas
+        The pods that served.
+    harmed_pct
+        The share of visitors that a limit may touch to be suggested.
     """
-    shared = pl.col("class").is_in(["node", "lb"]) | at_least(pl.col("user_agents"), SHARED_AGENTS)
-    keys = labelled.select("address", considered(), shared=shared)
-    is_key = pl.col("considered") > 0
-    sums = keys.select(
-        pl.sum("considered"),
-        keys=is_key.sum(),
-        shared_keys=(is_key & pl.col("shared")).sum(),
-        on_shared=pl.col("considered").filter("shared").sum(),
-    ).row(0, named=True)
-    shared_key_pct = percent(sums["on_shared"], sums["considered"])
-    rejections = _rejections(keys.filter(~is_key | pl.col("shared")), limits)
+    ask = _Asked(limits, replicas, harmed_pct)
+    found = ask.read(labelled, rejections.filter(pl.col("key") == 0), totals.get("requests", 0))
+    behind = None
+    if clients is not None and clients["address"].count():
+        asked = rejections.filter(pl.col("key") == 1)
+        behind = ask.read(clients, asked, totals.get("client_requests", 0))
+    met = totals.get("requests", 0)
     return RateLimit(
-        verdict=_verdict(shared_key_pct),
-        keys=sums["keys"],
-        shared_keys=sums["shared_keys"],
-        shared_key_pct=shared_key_pct,
-        simulations=[
-            _simulation(limit, rejections.get(index, _NOTHING), limit_requests) for index, limit in enumerate(grid)
-        ],
-        suggested=_suggested(grid, rejections, sums["keys"] - sums["shared_keys"], shared_key_pct),
+        verdict=_verdict(found.shared_key_pct),
+        keys=found.keys,
+        shared_keys=found.shared_keys,
+        shared_key_pct=found.shared_key_pct,
+        simulations=found.simulations,
+        suggested=found.suggested,
+        most_rejected=found.most_rejected,
+        by_client=behind,
+        logged=_logged(found.simulations, totals, signals or {}),
+        allowed=totals.get("allowed", 0),
+        out_of_order_pct=percent(totals.get("disordered", 0), met),
     )
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    limits: Sequence[Limit]
+    replicas: Replicas | None
+    harmed_pct: float
+
+    def read(self, labelled: pl.DataFrame, rejections: pl.DataFrame, requests: int) -> ByClient:
+        shared = pl.col("class").is_in(["node", "lb"]) | at_least(pl.col("user_agents"), SHARED_AGENTS)
+        keys = labelled.select("address", "class", "user_agents", "requests", considered(), shared=shared)
+        is_key = pl.col("considered") > 0
+        sums = keys.select(
+            pl.sum("considered"),
+            keys=is_key.sum(),
+            shared_keys=(is_key & pl.col("shared")).sum(),
+            on_shared=pl.col("considered").filter("shared").sum(),
+        ).row(0, named=True)
+        shared_key_pct = percent(sums["on_shared"], sums["considered"])
+        visitors = sums["keys"] - sums["shared_keys"]
+        found = _rejections(keys, rejections)
+        named = {key["address"] for each in found.values() for key in each.most}
+        chosen = keys.filter(pl.col("address").is_in(pl.Series(list(named), dtype=pl.UInt128).implode()))
+        about = {row["address"]: row for row in chosen.iter_rows(named=True)}
+        simulations = [
+            _simulation(limit, found.get(place, _NOTHING), requests, visitors)
+            for place, limit in enumerate(self.limits)
+        ]
+        return ByClient(
+            keys=sums["keys"],
+            shared_keys=sums["shared_keys"],
+            shared_key_pct=shared_key_pct,
+            simulations=simulations,
+            suggested=self._suggested(simulations, found, visitors, shared_key_pct),
+            most_rejected=[
+                _rejected(self.limits[place], key, about) for place in sorted(found) for key in found[place].most
+            ],
+        )
+
+    def _suggested(
+        self,
+        simulations: Sequence[Simulation],
+        found: Mapping[int, _Rejections],
+        visitors: int,
+        shared_key_pct: float | None,
+    ) -> Suggestion | None:
+        # Where most requests share a key, no number is right: the visitors' addresses must come back first.
+        if not visitors or shared_key_pct is None or shared_key_pct >= PARTLY_PCT:
+            return None
+        fit = [
+            (limit.rps, limit.burst or 0, limit, simulations[place])
+            for place, limit in enumerate(self.limits)
+            if limit.rps is not None and 100 * found.get(place, _NOTHING).visitors < self.harmed_pct * visitors
+        ]
+        if not fit:
+            return None
+        rps, _, limit, simulation = min(fit, key=lambda each: each[:2])
+        known = self.replicas
+        return Suggestion(
+            limit.controller,
+            rps,
+            limit.burst,
+            self.harmed_pct,
+            simulation.visitors_rejected_pct,
+            known.number if known else None,
+            rps * known.number if known else None,
+            round(rps / known.busiest, 1) if known else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Rejections:
-    """Both bounds, both bounds together on shared keys, and how many visitors met the limit."""
+    """Both bounds, both bounds together on shared keys, how many keys and visitors met the limit, and who most."""
 
     rejected_low: int = 0
     rejected_high: int = 0
     on_shared: int = 0
+    rejected_keys: int = 0
     visitors: int = 0
+    most: Sequence[Mapping[str, int]] = ()
 
 
 _NOTHING = _Rejections()
 
 
-def _rejections(known: pl.DataFrame, limits: pl.DataFrame) -> dict[int, _Rejections]:
-    """Sum the rejections of each limit, apart where the key is shared, and count the visitors that met one.
-
-    `known` holds the few addresses that are shared or had no considered request; any other is a visitor's, so that the
-    many visitors need not be matched.
-    """
-    visitor = pl.col("shared").is_null() & pl.col("address").is_not_null() & (pl.col("rejected_high") > 0)
-    sums = (
-        limits.join(known.select("address", "shared"), on="address", how="left")
+def _rejections(keys: pl.DataFrame, found: pl.DataFrame) -> dict[int, _Rejections]:
+    """Sum the rejections of each limit, apart where the key is shared, and count the visitors that met one."""
+    if found.is_empty():
+        return {}
+    orders = pl.col("at_once", "spread")
+    sums = found.group_by("limit", "address").agg(orders.sum())
+    sums = sums.select(
+        "limit", "address", rejected_low=pl.min_horizontal(orders), rejected_high=pl.max_horizontal(orders)
+    )
+    # Who is not among these few is a visitor, so that the many visitors need not be matched.
+    known = keys.filter((pl.col("considered") == 0) | pl.col("shared")).select("address", "shared")
+    visitor = pl.col("shared").is_null() & pl.col("address").is_not_null()
+    met = pl.col("rejected_high") > 0
+    most = pl.struct("address", "rejected_low", "rejected_high")
+    by_limit = (
+        sums.join(known, on="address", how="left")
         .group_by("limit")
         .agg(
             pl.sum("rejected_low", "rejected_high"),
             on_shared=(pl.col("rejected_low") + pl.col("rejected_high")).filter(pl.col("shared")).sum(),
-            visitors=visitor.sum(),
+            rejected_keys=met.sum(),
+            visitors=(visitor & met).sum(),
+            most=most.sort_by("rejected_high", "address", descending=[True, False]).head(MOST_REJECTED),
         )
     )
-    return {row.pop("limit"): _Rejections(**row) for row in sums.iter_rows(named=True)}
+    return {row.pop("limit"): _Rejections(**row) for row in by_limit.iter_rows(named=True)}
 
 
-def _simulation(limit: Limit, sums: _Rejections, requests: int) -> Simulation:
+def _rejected(limit: Limit, key: Mapping[str, int], about: Mapping[int, Mapping[str, int]]) -> RejectedKey:
+    known = about[key["address"]]
+    return RejectedKey(
+        limit.controller,
+        limit.name,
+        to_text(key["address"]),
+        str(known["class"]),
+        linear_count(known["user_agents"]),
+        known["requests"],
+        key["rejected_low"],
+        key["rejected_high"],
+    )
+
+
+def _simulation(limit: Limit, sums: _Rejections, requests: int, visitors: int) -> Simulation:
     both = sums.rejected_low + sums.rejected_high
     rejected = both // 2
     return Simulation(
@@ -174,24 +375,35 @@ def _simulation(limit: Limit, sums: _Rejections, requests: int) -> Simulation:
         rejected_on_shared_keys_pct=percent(sums.on_shared, both),
         rejected_low=sums.rejected_low,
         rejected_high=sums.rejected_high,
+        rejected_keys=sums.rejected_keys,
+        visitors_rejected_pct=percent(sums.visitors, visitors),
     )
 
 
-def _suggested(
-    grid: Sequence[Limit], rejections: dict[int, _Rejections], visitors: int, shared_key_pct: float | None
-) -> Suggestion | None:
-    # Where most requests share a key, no number is right: the visitors' addresses must come back first.
-    if not visitors or shared_key_pct is None or shared_key_pct >= PARTLY_PCT:
-        return None
-    fit = [
-        limit
-        for index, limit in enumerate(grid)
-        if 100 * rejections.get(index, _NOTHING).visitors < HARMED_PCT * visitors
-    ]
-    if not fit:
-        return None
-    smallest = min(fit, key=lambda limit: (limit.rate, limit.burst))
-    return Suggestion(smallest.controller, smallest.rps)
+def _logged(simulations: Sequence[Simulation], totals: Mapping[str, int], signals: Mapping[str, int]) -> Logged:
+    requests, connections = signals.get("limiting_requests", 0), signals.get("limiting_connections", 0)
+    counts = {
+        "limit_req_status": totals.get("limit_req_rejected", 0) + totals.get("limit_conn_rejected", 0),
+        "error_log": requests + connections,
+        "status": totals.get("status_429", 0),
+    }
+    said = totals.get("limit_req_logged", 0) + totals.get("limit_conn_logged", 0) > 0
+    told_by = "limit_req_status" if said else next((name for name, count in counts.items() if count), None)
+    rejected = counts[told_by] if told_by else None
+    nearest = min(
+        (each for each in simulations if each.rejected_high),
+        key=lambda each: max(each.rejected_low - (rejected or 0), (rejected or 0) - each.rejected_high, 0),
+        default=None,
+    )
+    return Logged(
+        rejected=rejected,
+        told_by=told_by,
+        limiting_requests=requests,
+        limiting_connections=connections,
+        status_429=totals.get("status_429", 0),
+        status_503=totals.get("status_503", 0),
+        nearest=nearest.limit if nearest and rejected else None,
+    )
 
 
 def _verdict(shared_key_pct: float | None) -> str:

@@ -4,6 +4,6 @@ Nothing here judges an address or a number; `analyzer.readings` does.
 """
 
 from analyzer.tables.fold import Fold, Tables
-from analyzer.tables.limit_req import Limit, limit_grid
+from analyzer.tables.limits import Limit, limit_grid
 
 __all__ = ["Fold", "Limit", "Tables", "limit_grid"]

@@ -104,8 +104,6 @@ def narrow_outputs(layout: Layout) -> list[Output]:
         for name, (column, kind, patterns, _) in _WANTED.items()
         if column in carried
     ]
-    if has_exact_times(layout):
-        wanted.append(Output("request_time", Kind.SECONDS, carried["request_time"]))
     return wanted or [Output("offset", Kind.OFFSET, 0)]
 
 

@@ -11,7 +11,8 @@ timeline   time, class                 requests, considered
 sources    source                      considered
 loads      source, time                considered, bytes, upstream_requests, upstream_ms (analyzer.tables.loads)
 entries    address, time               the same, of addresses that may be a node's
-limits     limit, address              rejected_low, rejected_high
+limits     key, limit, address         at_once, spread: see analyzer.tables.limited
+clients    address                     as addresses, of visitors behind proxies where the log tells them
 =========  ==========================  ===============================================================================
 
 Every column is summed, or-ed, or a minimum or maximum, so that tables of parts of a log make the table of the whole.
@@ -28,16 +29,18 @@ from analyzer.addresses.networks import CLASSES
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, new_address_table
 from analyzer.tables.chains import Chains, ChainTable, chain_outputs
-from analyzer.tables.columns import Outcome, name_signals, narrow_outputs
-from analyzer.tables.limit_req import REJECTIONS, Limit, Simulator, new_simulator
+from analyzer.tables.columns import Outcome, has_exact_times, name_signals, narrow_outputs
+from analyzer.tables.limited import LimitTable, limit_outputs
 from analyzer.tables.loads import READ, Loads, LoadTable
 from analyzer.tables.timeline import Labels, TimelineTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analyzer.addresses.ranges import RangeTable
     from analyzer.parsing.formats import Layout
     from analyzer.parsing.schema import Output
+    from analyzer.tables.limits import Limit
 
 _SOURCES = {"source": pl.UInt32(), "considered": COUNT}
 #: The label (`analyzer.tables.timeline`) of no address, and those of addresses that may be a node's.
@@ -56,16 +59,18 @@ class Tables:
     bucket_seconds: int
     sources: pl.DataFrame
     limits: pl.DataFrame
-    limit_requests: int
+    limit_totals: dict[str, int]
+    clients: pl.DataFrame
     chains: Chains
     loads: Loads
     entries: Loads
     signals: dict[str, int] = field(default_factory=dict)
 
 
-def fold_outputs(layout: Layout) -> list[Output]:
-    """What to ask a scanner for, so that a fold can add its rows."""
-    return [*narrow_outputs(layout), *chain_outputs(layout)]
+def fold_outputs(layout: Layout, *, durations: bool = False) -> list[Output]:
+    """What to ask a scanner for, so that a fold can add its rows; `durations` where its limits need them."""
+    durations = durations or has_exact_times(layout)
+    return [*narrow_outputs(layout), *chain_outputs(layout), *limit_outputs(layout, durations=durations)]
 
 
 class Fold:
@@ -75,12 +80,13 @@ class Fold:
     ----------
     labels
         Says by ranges what addresses are.
-    grid
-        The rate limits to replay.
+    limits
+        The rate limits to try.
+    allowed
+        Addresses that no limit is for.
     """
 
-    def __init__(self, labels: Labels, grid: Sequence[Limit]) -> None:
-        self._grid = grid
+    def __init__(self, labels: Labels, limits: Sequence[Limit], allowed: RangeTable | None = None) -> None:
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
         self._chains = ChainTable(labels)
@@ -90,9 +96,7 @@ class Fold:
         self._sources: dict[int, int] = {}
         self._waiting: list[tuple[int, pl.DataFrame]] = []
         self._rows_waiting = 0
-        self._simulators: dict[int, Simulator] = {}
-        self._limits: list[pl.DataFrame] = [pl.DataFrame(schema=REJECTIONS)]
-        self._limit_requests = 0
+        self._limits = LimitTable(labels, limits, self._addresses, allowed)
 
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one source (its number), which come in the order of its log."""
@@ -100,12 +104,7 @@ class Fold:
         known = rows["time"] if "time" in rows.columns else pl.lit(None, TIME).alias("time")
         marked = marks.with_columns(known)
         self._chains.add(rows.with_columns(marks["outcome"]))
-        if source not in self._simulators:
-            self._simulators[source] = new_simulator(self._grid, whole_seconds=not exact_times)
-        arrivals = marked.select("time", "number", "outcome")
-        if exact_times:
-            arrivals = arrivals.with_columns(rows["request_time"])
-        self._limit_requests += self._simulators[source].add(arrivals)
+        self._limits.add(source, rows, marks, exact_times=exact_times)
         cost = [rows[name] if name in rows.columns else pl.lit(None, dtype).alias(name) for name, dtype in READ.items()]
         self._waiting.append((source, marked.with_columns(cost)))
         self._rows_waiting += rows.height
@@ -130,26 +129,21 @@ class Fold:
 
     def close_source(self, source: int) -> None:
         """No more rows will come from this source."""
-        simulator = self._simulators.pop(source, None)
-        if simulator is not None:
-            self._limits.append(simulator.finish())
+        self._limits.close(source)
 
     def tables(self) -> Tables:
         """The tables of all rows; nothing can be added any more."""
         self._count()
-        for source in list(self._simulators):
-            self.close_source(source)
-        addresses = self._addresses.finish()
-        limits = pl.concat(self._limits).group_by("limit", "number").agg(pl.col("rejected_low", "rejected_high").sum())
+        self._limits.close_all()
+        addresses, clients = self._addresses.finish(), self._limits.clients()
         return Tables(
             addresses=addresses,
             timeline=self._timeline.rows(),
             bucket_seconds=self._timeline.bucket_seconds,
             sources=pl.DataFrame(list(self._sources.items()), schema=_SOURCES, orient="row"),
-            limits=limits.select(
-                "limit", addresses["address"].gather(limits["number"]), "rejected_low", "rejected_high"
-            ),
-            limit_requests=self._limit_requests,
+            limits=self._limits.take(addresses["address"], clients["address"]),
+            limit_totals=self._limits.totals(),
+            clients=clients,
             chains=self._chains.table(),
             loads=self._loads.table(),
             entries=self._entries.table(addresses["address"]),

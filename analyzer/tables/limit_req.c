@@ -37,13 +37,15 @@ typedef struct {
 
 #define NO_BLOCK UINT32_MAX
 #define NO_ADDRESS UINT32_MAX
-#define N_FOUND 4 /* numbers that say what was rejected */
+#define N_FOUND 4     /* numbers that say what was rejected */
+#define DISORDER 1000 /* milliseconds behind a request logged before, from which on one counts as out of order */
 
 /* The requests of one moment wait until the next moment is seen, so that they can be spread over their second. Most
  * keys come and are forgotten without a burst: they never need states. */
 typedef struct {
     int64_t time;    /* of the requests that wait */
     uint32_t number; /* of the address */
+    uint32_t zone;
     uint32_t waiting;
     uint32_t block; /* its states, or NO_BLOCK: then nothing came before what waits */
 } Key;
@@ -64,6 +66,7 @@ typedef struct {
     uint32_t unseen;     /* so many requests at one moment pass every limit */
     uint64_t seed; /* random: who chooses addresses chooses numbers, but not those that meet in a slot */
     int64_t newest; /* since there was last made room: where another log begins it goes back */
+    int64_t latest; /* of the log that is read now */
     size_t n_keys, room; /* room is a power of two */
     Key *keys;
     uint32_t *slots; /* the number of a key in the low bits, bits of its hash above them; or FREE */
@@ -206,8 +209,8 @@ static inline bool is_forgotten(const Simulator *self, const Key *key) {
     return age >= self->drain + FORGET_SLACK || age < -NEW_LOG;
 }
 
-static inline uint64_t hash_of(const Simulator *self, uint32_t number) {
-    uint64_t product = number * self->seed;
+static inline uint64_t hash_of(const Simulator *self, uint32_t number, uint32_t zone) {
+    uint64_t product = (number | (uint64_t)zone << 32) * self->seed;
     return product ^ product >> 32;
 }
 
@@ -220,8 +223,15 @@ static inline uint32_t mark_of(const Simulator *self, uint64_t hash) {
     return (uint32_t)(hash >> 32) & ~(uint32_t)(self->room - 1);
 }
 
-/* Drop the keys that are forgotten; double the room where that leaves it more than half full. */
-static bool make_room(Simulator *self) {
+static void find_slot(Simulator *self, size_t key) {
+    uint64_t hash = hash_of(self, self->keys[key].number, self->keys[key].zone);
+    size_t slot = slot_of(self, hash);
+    while (self->slots[slot] != FREE) slot = (slot + 1) & (self->room * SLOTS - 1);
+    self->slots[slot] = mark_of(self, hash) | (uint32_t)key;
+}
+
+/* Drop the keys that are forgotten; double the room until `more` of them leave it no more than half full. */
+static bool make_room(Simulator *self, size_t more) {
     size_t kept = 0;
     for (size_t i = 0; i < self->n_keys; i++) {
         Key *key = &self->keys[i];
@@ -233,7 +243,7 @@ static bool make_room(Simulator *self) {
     self->n_keys = kept;
     self->newest = INT64_MIN / 2;
     size_t room = self->room ? self->room : 512;
-    while (kept * 2 > room) room *= 2;
+    while ((kept + more) * 2 > room) room *= 2;
     if (room != self->room) {
         Key *keys = room < FREE ? malloc(room * sizeof *keys) : NULL;
         uint32_t *slots = malloc(room * SLOTS * sizeof *slots);
@@ -250,16 +260,11 @@ static bool make_room(Simulator *self) {
         self->room = room;
     }
     memset(self->slots, 0xFF, room * SLOTS * sizeof *self->slots);
-    for (size_t i = 0; i < kept; i++) {
-        uint64_t hash = hash_of(self, self->keys[i].number);
-        size_t slot = slot_of(self, hash);
-        while (self->slots[slot] != FREE) slot = (slot + 1) & (room * SLOTS - 1);
-        self->slots[slot] = mark_of(self, hash) | (uint32_t)i;
-    }
+    for (size_t i = 0; i < kept; i++) find_slot(self, i);
     return true;
 }
 
-static inline bool arrive(Simulator *self, uint64_t hash, uint32_t number, int64_t time) {
+static inline bool arrive(Simulator *self, uint64_t hash, uint32_t number, uint32_t zone, int64_t time) {
     if (time > self->newest) self->newest = time;
     uint32_t numbers = (uint32_t)(self->room - 1), mark = mark_of(self, hash), found;
     size_t slot = slot_of(self, hash);
@@ -268,11 +273,12 @@ static inline bool arrive(Simulator *self, uint64_t hash, uint32_t number, int64
         found = self->slots[slot];
         if (found == FREE) {
             self->slots[slot] = mark | (uint32_t)self->n_keys;
-            self->keys[self->n_keys++] = (Key){.time = time, .number = number, .waiting = 1, .block = NO_BLOCK};
+            self->keys[self->n_keys++] = (Key){
+                .time = time, .number = number, .zone = zone, .waiting = 1, .block = NO_BLOCK};
             return true;
         }
         key = &self->keys[found & numbers];
-        if ((found & ~numbers) == mark && key->number == number) break;
+        if ((found & ~numbers) == mark && key->number == number && key->zone == zone) break;
     }
     int64_t passed = time - key->time;
     if (passed <= 0 && passed >= -NEW_LOG) { /* to nginx no time went by, even if the log has the lines in another order */
@@ -315,7 +321,7 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     self->per_block = self->per_group * (size_t)self->n_groups;
     self->late = whole_seconds ? 999 : 0;
     self->seed = seed | 1;
-    self->newest = INT64_MIN / 2;
+    self->newest = self->latest = INT64_MIN / 2;
     self->free_block = NO_BLOCK;
     self->unseen = UINT32_MAX;
     for (Py_ssize_t i = 0; i < n; i++) {
@@ -357,72 +363,71 @@ static void simulator_dealloc(PyObject *object) {
 
 PyDoc_STRVAR(add_doc, "add(stream)\n--\n\n"
                       "Requests in the order of the log: the Arrow stream capsule of a frame with the columns time\n"
-                      "(milliseconds), number (UInt32, of the address, 2**32 - 1 where there is none), outcome (UInt8)\n"
-                      "and, unless times are whole seconds, request_time (seconds, Float64). Return how many of them\n"
-                      "met the limits.");
+                      "(milliseconds), number (UInt32, of the address, 2**32 - 1 where there is none), zone (UInt32) and\n"
+                      "outcome (UInt8). Return how many of them met the limits, and how many of these stood behind a\n"
+                      "later one.");
 
-enum { TIME, NUMBER, OUTCOME, REQUEST_TIME };
-#define UNPARSED_REQUEST 2    /* columns.Outcome: nginx never came as far as a limit */
-#define LONGEST_REQUEST 60000 /* milliseconds; more must not look like another log */
+enum { TIME, NUMBER, ZONE, OUTCOME };
+#define UNPARSED_REQUEST 2 /* columns.Outcome: nginx never came as far as a limit */
 
 typedef struct {
     Simulator *simulator;
-    uint64_t arrivals;
+    uint64_t arrivals, disordered;
 } Arriving;
-
-/* Milliseconds from the begin of a request to its end, where it is logged. */
-static inline int64_t lasted(const uint8_t *seconds) {
-    double took;
-    memcpy(&took, seconds, 8);
-    took *= 1000;
-    return took > 0 ? (int64_t)(took < LONGEST_REQUEST ? took : LONGEST_REQUEST) : 0;
-}
 
 static bool add_chunk(void *object, const struct ArrowArray *chunk) {
     Arriving *arriving = object;
     Simulator *self = arriving->simulator;
     const uint8_t *time = values_of(chunk, TIME, 8), *number = values_of(chunk, NUMBER, 4),
-                  *outcome = values_of(chunk, OUTCOME, 1),
-                  *request_time = self->late ? NULL : values_of(chunk, REQUEST_TIME, 8);
+                  *zone = values_of(chunk, ZONE, 4), *outcome = values_of(chunk, OUTCOME, 1);
     for (int64_t row = 0; row < chunk->length;) {
-        if (self->n_keys + BATCH >= self->room && !make_room(self)) return false; /* the last number could look FREE */
+        if (self->n_keys + BATCH >= self->room && !make_room(self, 0)) return false; /* the last number could look FREE */
         uint64_t hashes[BATCH];
-        uint32_t numbers[BATCH];
+        uint32_t numbers[BATCH], zones[BATCH];
         int64_t moments[BATCH];
         int n = 0;
         for (; n < BATCH && row < chunk->length; row++) {
             memcpy(&numbers[n], number + 4 * row, 4);
             if (numbers[n] == NO_ADDRESS || outcome[row] == UNPARSED_REQUEST || !is_valid(chunk, TIME, row)) continue;
             memcpy(&moments[n], time + 8 * row, 8);
-            if (request_time) {
-                if (!is_valid(chunk, REQUEST_TIME, row)) continue;
-                moments[n] -= lasted(request_time + 8 * row);
+            memcpy(&zones[n], zone + 4 * row, 4);
+            if (moments[n] >= self->latest - DISORDER) {
+                if (moments[n] > self->latest) self->latest = moments[n];
+            } else {
+                arriving->disordered++;
+                if (moments[n] < self->latest - NEW_LOG) self->latest = moments[n];
             }
-            hashes[n] = hash_of(self, numbers[n]);
+            hashes[n] = hash_of(self, numbers[n], zones[n]);
             __builtin_prefetch(&self->slots[slot_of(self, hashes[n++])]);
         }
         for (int i = 0; i < n; i++)
             __builtin_prefetch(&self->keys[self->slots[slot_of(self, hashes[i])] & (self->room - 1)]);
         for (int i = 0; i < n; i++)
-            if (!arrive(self, hashes[i], numbers[i], moments[i])) return false;
+            if (!arrive(self, hashes[i], numbers[i], zones[i], moments[i])) return false;
         arriving->arrivals += (uint64_t)n;
     }
     return true;
 }
 
 static PyObject *simulator_add(PyObject *object, PyObject *capsule) {
-    static const char *const FORMATS[] = {"tsm:", "I", "C", "g"};
+    static const char *const FORMATS[] = {"tsm:", "I", "I", "C"};
     Arriving arriving = {.simulator = (Simulator *)object};
-    PyObject *done = read_stream(capsule, FORMATS, arriving.simulator->late ? 3 : 4, add_chunk, &arriving);
+    PyObject *done = read_stream(capsule, FORMATS, 4, add_chunk, &arriving);
     if (done == NULL) return NULL;
     Py_DECREF(done);
-    return PyLong_FromUnsignedLongLong(arriving.arrivals);
+    return Py_BuildValue("KK", arriving.arrivals, arriving.disordered);
+}
+
+static PyObject *take_found(Simulator *self) {
+    PyObject *rows = PyBytes_FromStringAndSize((const char *)self->found, (Py_ssize_t)(self->n_found * N_FOUND * sizeof *self->found));
+    self->n_found = 0;
+    return rows;
 }
 
 PyDoc_STRVAR(finish_doc, "finish()\n--\n\n"
-                         "Replay what waits and return all rejections as UInt64 rows in native order, several for an\n"
-                         "address possible: limit, number of the address, rejected with all requests of a moment at\n"
-                         "once, and spread. The simulator is as new.");
+                         "Replay what waits and return all rejections since the last time as UInt64 rows in native\n"
+                         "order, several for an address possible: limit, number of the address, rejected with all\n"
+                         "requests of a moment at once, and spread. The simulator is as new.");
 
 static PyObject *simulator_finish(PyObject *object, PyObject *unused) {
     Simulator *self = (Simulator *)object;
@@ -430,16 +435,115 @@ static PyObject *simulator_finish(PyObject *object, PyObject *unused) {
     for (size_t i = 0; i < self->n_keys; i++)
         if (!forget(self, &self->keys[i])) return PyErr_NoMemory();
     self->n_keys = 0;
-    self->newest = INT64_MIN / 2;
+    self->newest = self->latest = INT64_MIN / 2;
     if (self->room) memset(self->slots, 0xFF, self->room * SLOTS * sizeof *self->slots);
-    PyObject *rows = PyBytes_FromStringAndSize((const char *)self->found, (Py_ssize_t)(self->n_found * N_FOUND * sizeof *self->found));
-    self->n_found = 0;
-    return rows;
+    return take_found(self);
+}
+
+PyDoc_STRVAR(take_doc, "take()\n--\n\n"
+                       "The rejections since the last time, as `finish` returns them; what waits goes on waiting.");
+
+static PyObject *simulator_take(PyObject *object, PyObject *unused) {
+    Simulator *self = (Simulator *)object;
+    (void)unused;
+    for (size_t i = 0; i < self->n_keys; i++) {
+        if (self->keys[i].block == NO_BLOCK) continue;
+        if (!note_rejections(self, &self->keys[i])) return PyErr_NoMemory();
+        States *states = states_of(self, &self->keys[i]);
+        for (size_t n = 0; n < self->per_block; n++) memset(states[n].rejected, 0, sizeof states[n].rejected);
+    }
+    return take_found(self);
+}
+
+#define N_KEY 5 /* numbers that say what a key is: number, zone, time, waiting, and the place of its states or -1 */
+
+static inline int32_t *state_value(const Simulator *self, States *states, size_t n, bool last) {
+    size_t limit = n / self->per_group, lane = limit % LANES;
+    States *found = &states[limit / LANES * self->per_group + n % self->per_group];
+    return last ? &found->last[lane] : &found->excess[lane];
+}
+
+PyDoc_STRVAR(state_doc, "state()\n--\n\n"
+                        "What the simulator remembers but for rejections, as Int64 in native order: rows of a key\n"
+                        "(number, zone, time, waiting, place of its states or -1), rows of states (for each limit at\n"
+                        "once, then spread where times are whole seconds: excess, and when), and the latest time.");
+
+static PyObject *simulator_state(PyObject *object, PyObject *unused) {
+    Simulator *self = (Simulator *)object;
+    (void)unused;
+    size_t per_key = (size_t)self->n_limits * self->per_group, n_states = 0;
+    for (size_t i = 0; i < self->n_keys; i++) n_states += self->keys[i].block != NO_BLOCK;
+    PyObject *keys = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(self->n_keys * N_KEY * sizeof(int64_t)));
+    PyObject *states = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(n_states * per_key * 2 * sizeof(int64_t)));
+    if (keys == NULL || states == NULL) {
+        Py_XDECREF(keys);
+        Py_XDECREF(states);
+        return NULL;
+    }
+    char *key_row = PyBytes_AsString(keys), *state = PyBytes_AsString(states);
+    int64_t place = 0;
+    for (size_t i = 0; i < self->n_keys; i++) {
+        const Key *key = &self->keys[i];
+        bool known = key->block != NO_BLOCK;
+        int64_t row[N_KEY] = {key->number, key->zone, key->time, key->waiting, known ? place++ : -1};
+        memcpy(key_row, row, sizeof row);
+        key_row += sizeof row;
+        for (size_t n = 0; known && n < per_key; n++, state += 16) {
+            States *own = states_of(self, key);
+            int64_t pair[2] = {*state_value(self, own, n, false), key->time + *state_value(self, own, n, true)};
+            memcpy(state, pair, sizeof pair);
+        }
+    }
+    return Py_BuildValue("NNL", keys, states, self->latest);
+}
+
+PyDoc_STRVAR(restore_doc, "restore(keys, states, latest)\n--\n\n"
+                          "Go on where another simulator of the same limits was when `state` was asked of it.");
+
+static PyObject *simulator_restore(PyObject *object, PyObject *args) {
+    Simulator *self = (Simulator *)object;
+    const char *rows, *states;
+    Py_ssize_t rows_size, states_size;
+    long long latest;
+    if (!PyArg_ParseTuple(args, "y#y#L", &rows, &rows_size, &states, &states_size, &latest)) return NULL;
+    size_t per_key = (size_t)self->n_limits * self->per_group, size = per_key * 2 * sizeof(int64_t);
+    size_t n_keys = (size_t)rows_size / (N_KEY * sizeof(int64_t)), n_states = (size_t)states_size / size;
+    if (self->n_keys || (size_t)rows_size % (N_KEY * sizeof(int64_t)) || (size_t)states_size % size) {
+        PyErr_SetString(PyExc_ValueError, "expected an empty simulator and the state of one with the same limits");
+        return NULL;
+    }
+    if (!make_room(self, n_keys + BATCH)) return PyErr_NoMemory();
+    for (size_t i = 0; i < n_keys; i++) {
+        int64_t row[N_KEY];
+        memcpy(row, rows + i * sizeof row, sizeof row);
+        Key *key = &self->keys[self->n_keys];
+        *key = (Key){.number = (uint32_t)row[0], .zone = (uint32_t)row[1], .time = row[2],
+                     .waiting = (uint32_t)row[3], .block = NO_BLOCK};
+        if (row[4] >= (int64_t)n_states) {
+            PyErr_SetString(PyExc_ValueError, "expected the states of every key");
+            return NULL;
+        }
+        if (row[4] >= 0 && !new_block(self, key)) return PyErr_NoMemory();
+        for (size_t n = 0; row[4] >= 0 && n < per_key; n++) {
+            int64_t pair[2];
+            memcpy(pair, states + (size_t)row[4] * size + n * sizeof pair, sizeof pair);
+            int64_t last = pair[1] - key->time;
+            *state_value(self, states_of(self, key), n, false) = (int32_t)pair[0];
+            *state_value(self, states_of(self, key), n, true) = (int32_t)(last < -LONGEST ? -LONGEST : last);
+        }
+        if (key->time > self->newest) self->newest = key->time;
+        find_slot(self, self->n_keys++);
+    }
+    self->latest = latest;
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef simulator_methods[] = {
     {"add", simulator_add, METH_O, add_doc},
     {"finish", simulator_finish, METH_NOARGS, finish_doc},
+    {"take", simulator_take, METH_NOARGS, take_doc},
+    {"state", simulator_state, METH_NOARGS, state_doc},
+    {"restore", simulator_restore, METH_VARARGS, restore_doc},
     {NULL, NULL, 0, NULL},
 };
 

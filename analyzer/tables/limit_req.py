@@ -12,7 +12,7 @@ of a second at its beginning (most rejections) and evenly spread over it (fewest
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
@@ -22,72 +22,79 @@ from analyzer.tables.address_table import NO_ADDRESS
 from analyzer.tables.columns import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
 _NATIVE = compiled("analyzer.tables._limit_req")
 
-#: Requests per second that every report tries.
-GRID = (1, 2, 5, 10, 20, 50, 100)
-#: ingress-nginx's ``limit-burst-multiplier`` where none is set.
-BURST_MULTIPLIER = 5
-
 #: Milliseconds back in time that begin another log for an address (nginx's clock never goes back).
-_NEW_LOG = 60_000
-#: Milliseconds that a request is taken to have lasted at most.
-_LONGEST_REQUEST = 60_000
+NEW_LOG = 60_000
+#: Milliseconds behind a request logged before, from which on one counts as out of order.
+DISORDER = 1000
+#: The latest time of a simulator that has seen none.
+_NEVER = -(2**62)
 
-#: Rejections by limit (its place in the grid) and number of the address.
+#: What a simulator is given of each request.
+ARRIVALS = ("time", "number", "zone", "outcome")
+
+#: Rejections by limit (its place in the grid) and number of the address: in the replay with all requests of a moment at
+#: once, and in that with them spread over their second.
 REJECTIONS: dict[str, pl.DataType] = {
     "limit": pl.UInt16(),
     "number": pl.UInt32(),
-    "rejected_low": pl.UInt64(),
-    "rejected_high": pl.UInt64(),
+    "at_once": pl.UInt64(),
+    "spread": pl.UInt64(),
 }
 
-#: What a simulator finds, perhaps at several times for an address.
-_FOUND = dict.fromkeys(("limit", "number", "at_once", "spread"), pl.UInt64)
+#: What a simulator remembers: requests of the last moment of each key that wait, and what was charged before them, null
+#: where nothing was; the first row, with the number that no address has, holds the latest time of all.
+STATE: dict[str, pl.DataType] = {
+    "number": pl.UInt32(),
+    "zone": pl.UInt32(),
+    "time": pl.Int64(),
+    "waiting": pl.UInt32(),
+    "states": pl.List(pl.Int64()),
+}
+_NO_STATES = pl.Series(dtype=pl.List(pl.Int64()))
 
 
-class Limit(NamedTuple):
-    """A limit to try: `rps` requests per second and address, `burst` more at once."""
-
-    rps: int
-    burst: int
-    controller: str = "ingress-nginx"
-
-    @property
-    def name(self) -> str:
-        """As the annotation says it."""
-        return f"limit-rps: {self.rps}"
+class Rate(Protocol):
+    """A limit in nginx's units: thousandths of a request per second, and requests at once more."""
 
     @property
     def rate(self) -> int:
-        """In nginx's unit, a thousandth of a request per second."""
-        return self.rps * 1000
+        """Thousandths of a request per second."""
 
-
-def limit_grid(more: Iterable[int] = (), multiplier: int = BURST_MULTIPLIER) -> list[Limit]:
-    """The limits of the shipped grid and these, in ascending order, each with ``rps * multiplier`` as burst."""
-    return [Limit(rps, rps * multiplier) for rps in sorted({*GRID, *more})]
+    @property
+    def burst(self) -> int | None:
+        """So many requests may come at once beside the first."""
 
 
 class Simulator(Protocol):
     """Replays one log."""
 
-    def add(self, requests: pl.DataFrame) -> int:
-        """Requests in the order of the log; return how many of them met the limits.
+    def add(self, requests: pl.DataFrame) -> tuple[int, int]:
+        """Requests in the order of the log; return how many met the limits, and how many of these were out of order.
 
-        Columns ``time``, ``number`` (of the address), ``outcome`` and, unless times are whole seconds,
-        ``request_time``: logged is the end of a request, limited is its beginning. A request that nginx could not read
-        (`Outcome.UNPARSED_REQUEST`) never came as far as a limit, and one without an address or a time cannot be
-        replayed.
+        Columns `ARRIVALS`: ``time``, ``number`` (of the address), ``zone`` (requests of different zones do not meet),
+        ``outcome``. A request that nginx could not read (`Outcome.UNPARSED_REQUEST`) never came as far as a limit, and
+        one without an address or a time cannot be replayed. Out of order is what stands more than `DISORDER` behind a
+        request that was logged before it.
         """
 
+    def take(self) -> pl.DataFrame:
+        """The rejections since the last time, see `REJECTIONS`; what is replayed later is not changed by asking."""
+
     def finish(self) -> pl.DataFrame:
-        """The log is over: all rejections, see `REJECTIONS`; rows only where a request was rejected."""
+        """The log is over: the rejections since the last time, and those of requests that waited for their moment."""
+
+    def state(self) -> pl.DataFrame:
+        """What the simulator remembers but for rejections, see `STATE`. Either kind of simulator can go on with it."""
+
+    def restore(self, state: pl.DataFrame) -> None:
+        """Go on, while still empty, where a simulator of the same limits was."""
 
 
-def new_simulator(grid: Sequence[Limit], *, whole_seconds: bool) -> Simulator:
+def new_simulator(grid: Sequence[Rate], *, whole_seconds: bool) -> Simulator:
     """Make a simulator; with `whole_seconds` the times of the log have no fraction."""
     kind = NativeSimulator if _NATIVE is not None and use_native() else PortableSimulator
     return kind(grid, whole_seconds=whole_seconds)
@@ -96,21 +103,69 @@ def new_simulator(grid: Sequence[Limit], *, whole_seconds: bool) -> Simulator:
 class NativeSimulator:
     """limit_req.c behind the contract of `Simulator`."""
 
-    def __init__(self, grid: Sequence[Limit], *, whole_seconds: bool) -> None:
-        self._simulator = _NATIVE.Simulator(
-            tuple((limit.rate, limit.burst) for limit in grid), whole_seconds, random_seed()[0]
-        )
+    def __init__(self, grid: Sequence[Rate], *, whole_seconds: bool) -> None:
+        limits = tuple((limit.rate, limit.burst or 0) for limit in grid)
+        self._simulator = _NATIVE.Simulator(limits, whole_seconds, random_seed()[0])
+        self._per_key = len(limits) * (4 if whole_seconds else 2)
 
-    def add(self, requests: pl.DataFrame) -> int:
+    def add(self, requests: pl.DataFrame) -> tuple[int, int]:
         """Requests in the order of the log."""
-        arrived: int = self._simulator.add(requests.__arrow_c_stream__())
+        arrived: tuple[int, int] = self._simulator.add(requests.select(ARRIVALS).__arrow_c_stream__())
         return arrived
 
+    def take(self) -> pl.DataFrame:
+        """The rejections since the last time."""
+        return _columns(self._simulator.take(), "Q", REJECTIONS)
+
     def finish(self) -> pl.DataFrame:
-        """The log is over: all rejections."""
-        rows = array("Q")
-        rows.frombytes(self._simulator.finish())
-        return _bounds(pl.DataFrame({name: rows[at :: len(_FOUND)] for at, name in enumerate(_FOUND)}, schema=_FOUND))
+        """The log is over: the rejections since the last time."""
+        return _columns(self._simulator.finish(), "Q", REJECTIONS)
+
+    def state(self) -> pl.DataFrame:
+        """What the simulator remembers."""
+        keys, values, latest = self._simulator.state()
+        known = _columns(keys, "q", dict.fromkeys((*list(STATE)[:4], "place"), pl.Int64()))
+        states = _numbers(values, "q").reshape((-1, self._per_key)).arr.to_list() if values else _NO_STATES
+        place = known["place"].replace(-1, None)
+        return as_state(latest, known.drop("place").with_columns(states=states.gather(place)))
+
+    def restore(self, state: pl.DataFrame) -> None:
+        """Go on where another simulator was."""
+        keys, latest = keys_of(state)
+        known = pl.col("states").is_not_null()
+        place = pl.when(known).then(known.cast(pl.Int64).cum_sum() - 1).otherwise(-1)
+        rows = keys.select(*(pl.col(name).cast(pl.Int64) for name in list(STATE)[:4]), place)
+        self._simulator.restore(
+            _bytes_of(rows.select(pl.concat_list(pl.all())).to_series()), _bytes_of(keys["states"].drop_nulls()), latest
+        )
+
+
+def _numbers(values: bytes, code: str) -> pl.Series:
+    return pl.Series(array(code, values), dtype=pl.UInt64() if code == "Q" else pl.Int64())
+
+
+def _columns(values: bytes, code: str, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The columns of rows that came as numbers of eight bytes."""
+    numbers = _numbers(values, code)
+    return pl.DataFrame({
+        name: numbers.gather_every(len(schema), at).cast(dtype) for at, (name, dtype) in enumerate(schema.items())
+    })  # fmt: skip
+
+
+def _bytes_of(lists: pl.Series) -> bytes:
+    return array("q", lists.explode().to_list() if lists.len() else ()).tobytes()
+
+
+def as_state(latest: int, keys: pl.DataFrame) -> pl.DataFrame:
+    """The latest time and the keys in one frame, see `STATE`."""
+    row = (NO_ADDRESS, 0, latest, 0, None)
+    first = pl.DataFrame([row], schema=STATE, orient="row")
+    return pl.concat([first, keys.select(pl.col(name).cast(dtype) for name, dtype in STATE.items())])
+
+
+def keys_of(state: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """The keys of a state, and the latest time."""
+    return state[1:], state["time"][0]
 
 
 class _State:
@@ -134,56 +189,88 @@ class _Key:
 class PortableSimulator:
     """The same in plain Python."""
 
-    def __init__(self, grid: Sequence[Limit], *, whole_seconds: bool) -> None:
-        self._grid = [(limit.rate, limit.burst * 1000) for limit in grid]
+    def __init__(self, grid: Sequence[Rate], *, whole_seconds: bool) -> None:
+        self._grid = [(limit.rate, (limit.burst or 0) * 1000) for limit in grid]
         self._whole_seconds = whole_seconds
-        self._keys: dict[int, _Key] = {}
+        self._keys: dict[tuple[int, int], _Key] = {}
+        self._latest = _NEVER
 
-    def add(self, requests: pl.DataFrame) -> int:
+    def add(self, requests: pl.DataFrame) -> tuple[int, int]:
         """Requests in the order of the log."""
         met = (pl.col("outcome") != Outcome.UNPARSED_REQUEST.value) & (pl.col("number") != NO_ADDRESS)
-        arrivals = requests.filter(met).drop_nulls()
-        times = arrivals["time"].to_physical()
-        if not self._whole_seconds:
-            # A request that took longer than the limits remember must not look like another log.
-            times -= (arrivals["request_time"] * 1000).cast(pl.Int64).clip(0, _LONGEST_REQUEST)
-        for number, time in zip(arrivals["number"].to_list(), times.to_list(), strict=True):
-            key = self._keys.get(number)
+        arrivals = requests.filter(met & pl.col("time").is_not_null())
+        disordered = 0
+        for number, zone, time in arrivals.select("number", "zone", pl.col("time").to_physical()).iter_rows():
+            if time < self._latest - DISORDER:
+                disordered += 1
+            if time > self._latest or time < self._latest - NEW_LOG:
+                self._latest = time
+            key = self._keys.get((number, zone))
             if key is None:
-                self._keys[number] = _Key(time, len(self._grid))
-            elif (
-                key.time - _NEW_LOG <= time <= key.time
-            ):  # to nginx no time went by, even if the log has the lines in another order
-                key.waiting += 1
+                self._keys[number, zone] = _Key(time, len(self._grid))
+            elif key.time - NEW_LOG <= time <= key.time:
+                key.waiting += 1  # to nginx no time went by, even if the log has the lines in another order
             else:
                 self._replay(key)
                 key.fresh = time < key.time
                 key.time, key.waiting = time, 1
-        return arrivals.height
+        return arrivals.height, disordered
+
+    def take(self) -> pl.DataFrame:
+        """The rejections since the last time."""
+        found = []
+        for (number, _), key in self._keys.items():
+            for limit, (at_once, spread) in enumerate(key.states):
+                if at_once.rejected or spread.rejected:
+                    found.append((limit, number, at_once.rejected, spread.rejected))
+                at_once.rejected = spread.rejected = 0
+        return pl.DataFrame(found, schema=REJECTIONS, orient="row")
 
     def finish(self) -> pl.DataFrame:
-        """The log is over: all rejections."""
-        found = []
-        for number, key in self._keys.items():
+        """The log is over: the rejections since the last time."""
+        for key in self._keys.values():
             self._replay(key)
-            for limit, (at_once, spread) in enumerate(key.states):
-                counts = at_once.rejected, spread.rejected if self._whole_seconds else at_once.rejected
-                if any(counts):
-                    found.append((limit, number, *counts))
-        self._keys = {}
-        return _bounds(pl.DataFrame(found, schema=_FOUND, orient="row"))
+        found = self.take()
+        self._keys, self._latest = {}, _NEVER
+        return found
+
+    def state(self) -> pl.DataFrame:
+        """What the simulator remembers."""
+        variants = 2 if self._whole_seconds else 1
+        rows = [
+            (number, zone, key.time, key.waiting, None if key.fresh else [
+                value for pair in key.states for state in pair[:variants] for value in (state.excess, state.last)
+            ])
+            for (number, zone), key in self._keys.items()
+        ]  # fmt: skip
+        return as_state(self._latest, pl.DataFrame(rows, schema=STATE, orient="row"))
+
+    def restore(self, state: pl.DataFrame) -> None:
+        """Go on where another simulator was."""
+        keys, self._latest = keys_of(state)
+        for number, zone, time, waiting, values in keys.iter_rows():
+            key = self._keys[number, zone] = _Key(time, len(self._grid))
+            key.waiting = waiting
+            if values is None:
+                continue
+            key.fresh = False
+            known = iter(values)
+            for pair in key.states:
+                for each in pair if self._whole_seconds else pair[:1]:
+                    each.excess, each.last = next(known), next(known)
+                if not self._whole_seconds:
+                    pair[1].excess, pair[1].last = pair[0].excess, pair[0].last
 
     def _replay(self, key: _Key) -> None:
-        for (rate, burst), (at_once, spread) in zip(self._grid, key.states, strict=True):
+        for (rate, burst), states in zip(self._grid, key.states, strict=True):
             for number in range(key.waiting):
-                for state, moment in ((at_once, key.time), (spread, key.time + number * 1000 // key.waiting)):
+                later = number * 1000 // key.waiting if self._whole_seconds else 0
+                for state, moment in zip(states, (key.time, key.time + later), strict=True):
                     if key.fresh and number == 0:
                         state.excess, state.last = 0, moment
                     else:
                         _limit_req(rate, burst, state, moment)
-        if key.waiting:
-            key.fresh = False
-        key.waiting = 0
+        key.fresh = False
 
 
 def _limit_req(rate: int, burst: int, state: _State, now: int) -> None:
@@ -194,12 +281,3 @@ def _limit_req(rate: int, burst: int, state: _State, now: int) -> None:
         return
     state.excess = excess
     state.last = max(state.last, now)
-
-
-def _bounds(found: pl.DataFrame) -> pl.DataFrame:
-    """Add up what was found of each address. Only then: at once may reject more at one time, spread at another."""
-    counts = found.group_by("limit", "number").agg(pl.col("at_once", "spread").sum())
-    bounds = counts.with_columns(
-        rejected_low=pl.min_horizontal("at_once", "spread"), rejected_high=pl.max_horizontal("at_once", "spread")
-    )
-    return bounds.select(pl.col(name).cast(dtype) for name, dtype in REJECTIONS.items())

@@ -14,12 +14,13 @@ from polars.testing import assert_frame_equal
 from scanners import FORMATS, INGRESS, narrow, native_or_skip
 
 from analyzer.addresses.classify import Classifier, declared
-from analyzer.addresses.ranges import to_number
+from analyzer.addresses.ranges import RangeTable, to_number
 from analyzer.native import SCANNER
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.scanner import new_scanner
 from analyzer.tables import Fold, Tables, limit_grid
 from analyzer.tables.columns import Outcome, complete, has_exact_times, narrow_outputs
+from analyzer.tables.fold import fold_outputs
 
 if TYPE_CHECKING:
     from analyzer.parsing.log_format import LineFormat
@@ -49,7 +50,7 @@ def line(
 def rows_of(line_format: LineFormat, lines: list[str]) -> pl.DataFrame:
     """Read lines, which all fit, for the tables."""
     text = "\n".join(lines).encode()
-    scanner = new_scanner(line_format, narrow_outputs(line_format))
+    scanner = new_scanner(line_format, fold_outputs(line_format))
     scanner.scan(text, 0, len(text), 0)
     rows, misfits, *_ = scanner.take()
     assert misfits.is_empty()
@@ -66,6 +67,12 @@ def fold(*sources: list[list[str]], line_format: LineFormat = INGRESS, rps: int 
     return tables.tables()
 
 
+def rejections(tables: Tables) -> dict[int, tuple[int, int]]:
+    """Rejections under the logged address by limit: all of a second at once, and spread over it."""
+    found = tables.limits.filter(key=0).group_by("limit").agg(pl.col("at_once", "spread").sum())
+    return {limit: (at_once, spread) for limit, at_once, spread in found.iter_rows()}
+
+
 def assert_same(found: Tables, expected: Tables) -> None:
     """Fail unless two tables say the same, in whatever order."""
     address = ["address"]
@@ -74,9 +81,10 @@ def assert_same(found: Tables, expected: Tables) -> None:
     assert_frame_equal(found.loads.rows, expected.loads.rows)
     by_address = ["address", "time"]
     assert_frame_equal(found.entries.rows.sort(by_address), expected.entries.rows.sort(by_address))
-    keys = ["limit", "address"]
+    keys = ["key", "limit", "address"]
     assert_frame_equal(found.limits.sort(keys), expected.limits.sort(keys))
-    assert (found.limit_requests, found.signals) == (expected.limit_requests, expected.signals)
+    assert_frame_equal(found.clients.sort(address), expected.clients.sort(address))
+    assert (found.limit_totals, found.signals) == (expected.limit_totals, expected.signals)
     assert found.bucket_seconds == expected.bucket_seconds
     assert_frame_equal(found.timeline.sort("time", "class"), expected.timeline.sort("time", "class"))
 
@@ -128,14 +136,13 @@ def test_tables_add_up(first: list[str], second: list[str]) -> None:
         pl.col("crawlers").sum(),
     )  # fmt: skip
     assert_frame_equal(addresses.sort("address"), whole.addresses.sort("address"))
-    limits = pl.concat(part.limits for part in parts).group_by("limit", "address").agg(
-        pl.col("rejected_low", "rejected_high").sum()
-    )  # fmt: skip
-    assert_frame_equal(limits.sort("limit", "address"), whole.limits.sort("limit", "address"))
+    keys = ["key", "limit", "address"]
+    limits = pl.concat(part.limits for part in parts).group_by(keys).agg(pl.col("at_once", "spread").sum())
+    assert_frame_equal(limits.sort(keys), whole.limits.sort(keys))
     timelines = pl.concat(part.timeline for part in parts)
     assert_frame_equal(summed(timelines), summed(whole.timeline))
     assert whole.sources["considered"].to_list() == [part.sources["considered"].item() for part in parts]
-    assert whole.limit_requests == sum(part.limit_requests for part in parts)
+    assert whole.limit_totals == {name: sum(part.limit_totals[name] for part in parts) for name in whole.limit_totals}
     assert whole.signals == {name: sum(part.signals[name] for part in parts) for name in whole.signals}
 
 
@@ -147,7 +154,7 @@ def test_tables_agree_with_each_other(lines: list[str]) -> None:
     sums = tables.addresses.select(pl.col(pl.UInt64).sum()).row(0, named=True)
     assert sums["requests"] == tables.timeline["requests"].sum() == len(lines)
     assert (sums["requests"], sums["bytes"]) == (len(lines), 612 * len(lines))
-    assert tables.limit_requests == len(lines) - sums["unparsed_requests"] - _unaddressed(lines)
+    assert tables.limit_totals["requests"] == len(lines) - sums["unparsed_requests"] - _unaddressed(lines)
     taken = pl.col("health_probes") + pl.col("unparsed_requests")
     assert tables.addresses.filter(taken > pl.col("requests")).is_empty()
     named = tables.addresses.filter(pl.col("address").is_not_null()).select((pl.col("requests") - taken).sum()).item()
@@ -293,17 +300,17 @@ def test_a_long_timeline_gets_wider_buckets() -> None:
 def test_limits_of_whole_seconds() -> None:
     """Forty requests in one second break a limit of one a second; the bounds hold the truth between them."""
     tables = fold([[line()] * 40])
-    rejected = {limit: (low, high) for limit, _, low, high in tables.limits.rows()}
+    rejected = rejections(tables)
     assert rejected[0] == (34, 34)
-    assert rejected[2][0] < rejected[2][1] == 14
-    assert tables.limit_requests == 40
+    assert rejected[2][1] < rejected[2][0] == 14
+    assert tables.limit_totals["requests"] == 40
 
 
 def test_limits_of_exact_times() -> None:
     """With $msec and $request_time the beginning of a request counts, which is when nginx looks at the limit."""
     at_once = [f'{VISITOR} {1795262400 + n}.{n:03} "GET / HTTP/1.1" 200 1 "-" {n}.{n:03}' for n in range(40)]
     tables = fold([at_once], line_format=EXACT)
-    assert {limit: (low, high) for limit, _, low, high in tables.limits.rows()}[0] == (34, 34)
+    assert rejections(tables)[0] == (34, 34)
     apart = [f'{VISITOR} 1795262440.000 "GET / HTTP/1.1" 200 1 "-" {n}.000' for n in range(40, 0, -1)]
     assert fold([apart], line_format=EXACT).limits.is_empty()
 
@@ -311,14 +318,67 @@ def test_limits_of_exact_times() -> None:
 def test_each_source_has_its_own_limits() -> None:
     """A limit holds in one controller: the same requests over two logs are less than all in one."""
     alone, together = fold([[line()] * 10], [[line()] * 10]), fold([[line()] * 20])
-    assert alone.limits.filter(limit=0)["rejected_high"].to_list() == [8]
-    assert together.limits.filter(limit=0)["rejected_high"].to_list() == [14]
+    assert (rejections(alone)[0][0], rejections(together)[0][0]) == (8, 14)
+
+
+def test_each_ingress_has_its_own_limits() -> None:
+    """A zone belongs to one Ingress: the upstream tells it, the host where there is none, both names where logged."""
+    apart = fold([[line(upstream="a-b-80")] * 10 + [line(upstream="a-c-80")] * 10])
+    assert rejections(apart)[0][0] == 8
+    named = compile_format("$remote_addr [$time_local] $host $namespace $ingress_name [$proxy_upstream_name]")
+    lines = [
+        f"{VISITOR} [21/Nov/2026:12:00:00 +0000] {host} {namespace} {ingress} [{upstream}]"
+        for namespace, ingress in (("a", "b"), ("b", "a"))
+        for host, upstream in (("x.org", "a-b-80"), ("y.org", "a-c-80"))
+        for _ in range(10)
+    ]
+    assert rejections(fold([lines], line_format=named))[0][0] == 28
+    hosts = compile_format("$remote_addr [$time_local] $host")
+    lines = [f"{VISITOR} [21/Nov/2026:12:00:00 +0000] {host}" for host in ("x.org", "y.org") for _ in range(10)]
+    assert rejections(fold([lines], line_format=hosts))[0][0] == 8
+
+
+def test_limits_under_the_address_behind_the_proxy() -> None:
+    """Where the log tells who stands behind a proxy, limits are tried under that address as well."""
+    log_format = compile_format('$remote_addr [$time_local] "$http_x_forwarded_for"')
+    lines = [f'{LB} [21/Nov/2026:12:00:00 +0000] "192.0.2.9, 81.2.69.{n % 10}"' for n in range(40)]
+    tables = fold([lines + [f'{VISITOR} [21/Nov/2026:12:00:01 +0000] "-"'] * 8], line_format=log_format)
+    found = tables.limits.filter(limit=0).group_by("key", "address").agg(pl.sum("at_once"))
+    assert set(found.iter_rows()) == {(0, to_number(LB), 34), (0, to_number(VISITOR), 2), (1, to_number(VISITOR), 2)}
+    known = tables.clients.drop_nulls("address")
+    assert dict(known.select("address", "requests").iter_rows()) == {
+        to_number(VISITOR): 8, **{to_number(f"81.2.69.{n}"): 4 for n in range(10)}
+    }  # fmt: skip
+
+
+def test_an_allowlist_spares_addresses() -> None:
+    """No limit is for an address of the allowlist; its requests are counted apart."""
+    tables = Fold(CLASSIFIER, limit_grid([1]), RangeTable.build([(to_number(NODE), to_number(NODE), 1)]))
+    for _ in range(2):
+        rows = rows_of(INGRESS, [line(NODE), line(VISITOR), line("unix:")] * 20)
+        tables.add(0, rows, exact_times=False)
+    made = tables.tables()
+    assert made.limits["address"].unique().to_list() == [to_number(VISITOR)]
+    assert (made.limit_totals["allowed"], made.limit_totals["requests"]) == (40, 40)
+
+
+def test_logged_rejections_are_counted() -> None:
+    """What was refused without an upstream is counted by status, and by what nginx says of it where that is logged."""
+    refused = [line(status="429", tried="-")] * 3 + [line(status="503", tried="-"), line(status="503")]
+    totals = fold([refused]).limit_totals
+    assert (totals["status_429"], totals["status_503"], totals["limit_req_logged"]) == (3, 1, 0)
+    said = compile_format("$remote_addr $status $limit_req_status $limit_conn_status")
+    lines = [f"{VISITOR} 200 {status} PASSED" for status in ("PASSED", "DELAYED", "REJECTED", "-")]
+    totals = fold([lines], line_format=said).limit_totals
+    assert [totals[f"limit_{name}"] for name in ("req_logged", "req_rejected", "conn_logged", "conn_rejected")] == [
+        3, 1, 4, 0
+    ]  # fmt: skip
 
 
 def test_unread_requests_meet_no_limit() -> None:
     """What nginx could not read never came as far as a limit."""
     tables = fold([[line(request="", status="400", upstream="", tried="-")] * 40 + [line("unix:")]])
-    assert (tables.limit_requests, tables.limits.is_empty()) == (0, True)
+    assert (tables.limit_totals["requests"], tables.limits.is_empty()) == (0, True)
 
 
 @pytest.mark.parametrize("layout", ["$remote_addr", "$status", "$time_local", '"$request" $host'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random  # noqa: TC003 - hypothesis reads the annotation
 from typing import ClassVar, NamedTuple
 
 import polars as pl
@@ -15,7 +16,8 @@ from scanners import native_or_skip
 from analyzer.parsing.schema import TIME
 from analyzer.tables import limit_req
 from analyzer.tables.address_table import NO_ADDRESS
-from analyzer.tables.limit_req import GRID, NativeSimulator, PortableSimulator, limit_grid
+from analyzer.tables.limit_req import NativeSimulator, PortableSimulator
+from analyzer.tables.limits import GRID, limit_grid
 
 NOON = 1_795_262_400_000  # 21 November 2026, 12:00 UTC, in milliseconds
 SECOND, HOUR = 1000, 3_600_000
@@ -36,19 +38,20 @@ class Raw(NamedTuple):
 
 RPS5 = Raw(5000, 25)
 RPM10 = Raw(166, 50)
+KINDS = [NativeSimulator, PortableSimulator]
 STEADY = [(1, NOON + n * SECOND // 6) for n in range(600)]
 
 
 def frame(requests: Requests) -> pl.DataFrame:
     """Requests as the fold hands them over."""
-    return rows([(address, time, 0, 0.0) for address, time in requests])
+    return rows([(address, time, 0, 0) for address, time in requests])
 
 
-def rows(of: list[tuple[int, int | None, int, float | None]]) -> pl.DataFrame:
-    """Rows of a log: number of the address, milliseconds, outcome, seconds that the request took."""
-    schema = {"number": pl.UInt32, "time": pl.Int64, "outcome": pl.UInt8, "request_time": pl.Float64}
+def rows(of: list[tuple[int, int | None, int, int]]) -> pl.DataFrame:
+    """Rows of a log: number of the address, milliseconds, outcome, zone."""
+    schema = {"number": pl.UInt32, "time": pl.Int64, "outcome": pl.UInt8, "zone": pl.UInt32}
     made = pl.DataFrame(of, schema=schema, orient="row")
-    return made.select(pl.col("time").cast(TIME), "number", "outcome", "request_time")
+    return made.select(pl.col("time").cast(TIME), "number", "zone", "outcome")
 
 
 def replay(
@@ -60,12 +63,17 @@ def replay(
     """Replay; return the fewest and the most rejections by limit and address."""
     simulator = kind(limits, whole_seconds=whole_seconds)  # type: ignore[arg-type]
     for batch in batches:
-        requests = frame(batch)
-        assert simulator.add(requests.drop("request_time") if whole_seconds else requests) == len(batch)
-    rejections = simulator.finish().rows()
-    found = {(limit, address): (low, high) for limit, address, low, high in rejections}
-    assert len(found) == len(rejections)
-    return found
+        assert simulator.add(frame(batch))[0] == len(batch)
+    return bounds(simulator.finish(), whole_seconds=whole_seconds)
+
+
+def bounds(found: pl.DataFrame, *, whole_seconds: bool = True) -> dict[tuple[int, int], tuple[int, int]]:
+    """The fewest and the most rejections by limit and address."""
+    assert found.schema == pl.Schema(limit_req.REJECTIONS)
+    assert whole_seconds or found["at_once"].equals(found["spread"])
+    summed = found.group_by("limit", "number").agg(pl.col("at_once", "spread").sum())
+    rows = summed.iter_rows()
+    return {(limit, address): (min(counts), max(counts)) for limit, address, *counts in rows if any(counts)}
 
 
 class SimulatorContract:
@@ -167,7 +175,7 @@ class SimulatorContract:
     def test_nothing_at_all(self) -> None:
         """No requests make an empty table with its dtypes."""
         simulator = self.kind(limit_grid(), whole_seconds=True)
-        simulator.add(frame([]).drop("request_time"))
+        simulator.add(frame([]))
         assert simulator.finish().schema == pl.Schema(limit_req.REJECTIONS)
 
     def test_used_again(self) -> None:
@@ -175,7 +183,7 @@ class SimulatorContract:
         simulator = self.kind([RPS5], whole_seconds=False)  # type: ignore[list-item]
         for _ in range(2):
             simulator.add(frame([(1, NOON)] * 40))
-            assert simulator.finish().rows() == [(0, 1, 14, 14)]
+            assert bounds(simulator.finish()) == {(0, 1): (14, 14)}
 
     def test_frames_of_several_chunks(self) -> None:
         """A frame that is put together of others, or cut out of one, is read in full and in order."""
@@ -183,26 +191,42 @@ class SimulatorContract:
         simulator = self.kind([RPS5], whole_seconds=False)  # type: ignore[list-item]
         simulator.add(pl.concat(parts, rechunk=False)[:301])
         simulator.add(pl.concat(parts, rechunk=True)[301:])
-        assert simulator.finish()["rejected_high"].to_list() == [75]
+        assert bounds(simulator.finish()) == {(0, 1): (75, 75)}
 
     def test_what_meets_no_limit(self) -> None:
-        """Requests that nginx could not read, or without an address, a time or how long they took, are left out."""
+        """Requests that nginx could not read, or without an address or a time, are left out."""
         simulator = self.kind([RPS5], whole_seconds=False)  # type: ignore[list-item]
-        out = [(1, NOON, 2, 0.0), (NO_ADDRESS, NOON, 0, 0.0), (1, None, 0, 0.0), (1, NOON, 0, None)]
-        assert simulator.add(rows([*out, (1, NOON, 0, 0.0), (1, NOON, 1, 0.0)] * 20)) == 40
-        assert simulator.finish().rows() == [(0, 1, 14, 14)]
-        untimed = self.kind([RPS5], whole_seconds=True)  # type: ignore[list-item]
-        assert untimed.add(rows(out).drop("request_time")) == 1
+        out = [(1, NOON, 2, 0), (NO_ADDRESS, NOON, 0, 0), (1, None, 0, 0)]
+        assert simulator.add(rows([*out, (1, NOON, 0, 0), (1, NOON, 1, 0)] * 20)) == (40, 0)
+        assert bounds(simulator.finish()) == {(0, 1): (14, 14)}
 
-    @pytest.mark.parametrize("took", [0.0, 0.0009, 1.9999, 59.9999, 60.0, 61.5, 1e15, -3.0])
-    def test_a_request_is_limited_when_it_begins(self, took: float) -> None:
-        """What a request took is taken from its time, to the millisecond and 60 seconds at most."""
-        begun = NOON - min(max(int(took * 1000), 0), 60_000)
+    def test_zones_apart(self) -> None:
+        """An address has a limit in each zone: two Ingresses do not charge each other."""
         simulator = self.kind([RPS5], whole_seconds=False)  # type: ignore[list-item]
-        simulator.add(rows([(1, NOON, 0, took)] * 26 + [(1, begun + 199, 0, 0.0)] * 2))
-        at_once = simulator.finish()["rejected_high"].to_list()
-        simulator.add(rows([(1, NOON, 0, took)] * 26 + [(1, begun + 200, 0, 0.0)] * 2))
-        assert (at_once, simulator.finish()["rejected_high"].to_list()) == ([2], [1])
+        simulator.add(rows([(1, NOON, 0, zone) for zone in (0, 7, 2**32 - 1) for _ in range(30)]))
+        assert bounds(simulator.finish()) == {(0, 1): (12, 12)}
+
+    def test_disorder_is_told(self) -> None:
+        """What stands more than a second behind a request before it counts, and an older log behind it once."""
+        simulator = self.kind([RPS5], whole_seconds=True)  # type: ignore[list-item]
+        order = [0, 5, 4, 3, 9, 7, -52, -53, -51, -54, 20]
+        assert simulator.add(frame([(1, NOON + second * SECOND) for second in order])) == (11, 4)
+        backwards = [(n, NOON - n * SECOND) for n in range(1000)]
+        assert simulator.add(frame(backwards))[1] > 900
+
+    @pytest.mark.parametrize("whole_seconds", [True, False])
+    def test_asking_changes_nothing(self, whole_seconds: bool) -> None:  # noqa: FBT001
+        """What is taken on the way adds up to what the end gives, request by request."""
+        unit = SECOND if whole_seconds else 1
+        times = [(n % 3, (NOON + n * 40) // unit * unit) for n in range(3000)]
+        expected = replay(self.kind, [RPS5, RPM10], times, whole_seconds=whole_seconds)
+        simulator = self.kind([RPS5, RPM10], whole_seconds=whole_seconds)  # type: ignore[list-item]
+        taken = []
+        for at in range(0, 3000, 17):
+            simulator.add(frame(times[at : at + 17]))
+            taken.append(simulator.take())
+        assert any(part.height for part in taken[:-1])
+        assert bounds(pl.concat([*taken, simulator.finish()]), whole_seconds=whole_seconds) == expected
 
 
 class TestPortable(SimulatorContract):
@@ -230,8 +254,8 @@ class TestNative(SimulatorContract):
     def test_addresses_of_one_slot_are_told_apart(self) -> None:
         """Two addresses whose hashes lead to the same slot, with the same mark, have a limit each."""
         simulator = limit_req._NATIVE.Simulator(((1000, 2),), True, 1)  # noqa: FBT003 - numbers are their own hashes
-        requests = frame([(number, NOON) for number in (5, 5 + (1 << 11)) * 3]).drop("request_time")
-        assert simulator.add(requests.__arrow_c_stream__()) == 6
+        requests = frame([(number, NOON) for number in (5, 5 + (1 << 11)) * 3])
+        assert simulator.add(requests.__arrow_c_stream__()) == (6, 0)
         assert simulator.finish() == b""
 
     @pytest.mark.parametrize("limit", [(0, 5), (-1, 5), (1, -1), (1, 1_000_001)])
@@ -262,7 +286,12 @@ def streams(draw: st.DrawFn) -> list[Requests]:
     return [requests[a:b] for a, b in pairwise(edges)]
 
 
-LIMITS = [Raw(limit.rate, limit.burst) for limit in limit_grid()] + [RPM10, Raw(1000, 0), Raw(1, 1), Raw(10**9, 10**6)]
+LIMITS = [Raw(limit.rate, limit.burst or 0) for limit in limit_grid()] + [
+    RPM10,
+    Raw(1000, 0),
+    Raw(1, 1),
+    Raw(10**9, 10**6),
+]
 
 
 @settings(max_examples=300, deadline=None)
@@ -303,6 +332,34 @@ def test_both_agree_on_hostile_times(made: tuple[list[Raw], Requests], whole_sec
     limits, requests = made
     expected = replay(PortableSimulator, limits, requests, whole_seconds=whole_seconds)
     assert replay(NativeSimulator, limits, requests, whole_seconds=whole_seconds) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    streams() | hostile().map(lambda made: [made[1][:20], made[1][20:33], made[1][33:]]), st.booleans(), st.randoms()
+)
+def test_a_run_that_is_saved_and_continued(
+    batches: list[Requests],
+    whole_seconds: bool,  # noqa: FBT001
+    random: Random,
+) -> None:
+    """However a log is cut, saved and continued, by whichever simulator, the rejections are those of one run."""
+    native_or_skip(limit_req._NATIVE)
+    limits = [RPS5, RPM10, Raw(1000, 0), Raw(999, 2), *LIMITS[:6]]
+    expected = replay(PortableSimulator, limits, *batches, whole_seconds=whole_seconds)
+    taken, state = [], None
+    for batch in batches:
+        simulator = random.choice(KINDS)(limits, whole_seconds=whole_seconds)  # type: ignore[arg-type]
+        if state is not None:
+            simulator.restore(state)
+        simulator.add(frame(batch))
+        taken.append(simulator.take())
+        state = simulator.state()
+        assert state.schema == pl.Schema(limit_req.STATE)
+    last = random.choice(KINDS)(limits, whole_seconds=whole_seconds)  # type: ignore[arg-type]
+    if state is not None:
+        last.restore(state)
+    assert bounds(pl.concat([*taken, last.finish()]), whole_seconds=whole_seconds) == expected
 
 
 @pytest.mark.parametrize("rate", [7, 145, 166, 288, 999, 4640, 5000])
@@ -362,11 +419,11 @@ def test_environment_chooses_the_simulator(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LOGSCAN_SCANNER", "portable")
     chosen = limit_req.new_simulator(limit_grid(), whole_seconds=True)
     assert isinstance(chosen, PortableSimulator)
-    chosen.add(frame(STEADY).drop("request_time"))
+    chosen.add(frame(STEADY))
     kept = chosen.finish().sort("limit")
     monkeypatch.delenv("LOGSCAN_SCANNER")
     any_kind = limit_req.new_simulator(limit_grid(), whole_seconds=True)
-    any_kind.add(frame(STEADY).drop("request_time"))
+    any_kind.add(frame(STEADY))
     assert_frame_equal(any_kind.finish().sort("limit"), kept)
     monkeypatch.setattr(limit_req, "_NATIVE", None)
     assert isinstance(limit_req.new_simulator(limit_grid(), whole_seconds=True), PortableSimulator)

@@ -75,7 +75,7 @@ def _simulations(reading: RateLimit) -> Part:
                 Share(each.rejected_pct, "bad"),
                 f"{percentage(low)} to {percentage(high)}",
                 percentage(each.rejected_on_shared_keys_pct),
-                number(each.burst),
+                "" if each.burst is None else number(each.burst),
                 each.controller,
             ]
         )

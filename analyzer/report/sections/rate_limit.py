@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.readings.rate_limit import DISORDER_PCT
 from analyzer.readings.shares import percent
 from analyzer.report.sections import READY
 from analyzer.report.text import number, percentage, printable, size
 
 if TYPE_CHECKING:
-    from analyzer.readings.rate_limit import RateLimit
+    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, Suggestion
     from analyzer.report.page import Page
+
+
+#: Characters that the name of a limit may have to stand beside its numbers in 80 columns.
+_NAME = 16
 
 
 def rate_limit(page: Page, reading: RateLimit) -> None:
@@ -23,28 +28,70 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
     elif reading.keys:
         parts.append("no address is shared by many visitors")
     if reading.suggested:
-        parts.append(f"smallest limit that spares visitors: limit-rps {reading.suggested.limit_rps}")
+        parts.append(_suggestion(reading.suggested))
     page.section("Rate limits", parts)
-    if not any(each.rejected_high for each in reading.simulations):
-        if reading.simulations and reading.keys:
+    if reading.out_of_order_pct is not None and reading.out_of_order_pct >= DISORDER_PCT:
+        behind = percentage(reading.out_of_order_pct)
+        page.section("", [f"{behind} % of requests stand behind later ones: too much is rejected here, sort the log"])
+    _simulations(page, reading, named=bool(reading.keys))
+    behind_proxies = reading.by_client
+    if behind_proxies is not None:
+        keys = f"by the visitors' own addresses: {number(behind_proxies.keys)} keys instead of {number(reading.keys)}"
+        more = [_suggestion(behind_proxies.suggested)] if behind_proxies.suggested else []
+        page.section("", [keys, *more])
+        _simulations(page, behind_proxies, named=bool(behind_proxies.keys))
+    if reading.logged is not None and reading.logged.rejected is not None:
+        page.section("", _logged(reading.logged))
+
+
+def _suggestion(suggested: Suggestion) -> str:
+    text = f"smallest limit that spares visitors: limit-rps {suggested.limit_rps}"
+    if suggested.replicas is None or suggested.replicas == 1:
+        return text
+    return (
+        f"{text} per replica, {suggested.cluster_rps} a second over {suggested.replicas} replicas,"
+        f" {percentage(suggested.cluster_rps_with_skew)} as they are loaded"
+    )
+
+
+_TOLD_BY = {"limit_req_status": "$limit_req_status", "error_log": "the error log", "status": "status 429"}
+
+
+def _logged(logged: Logged) -> list[str]:
+    told = f"told by {_TOLD_BY[logged.told_by or 'status']}: {size(logged.rejected or 0, 'rejection')}"
+    return [told, *([f"nearest: {printable(logged.nearest, limit=60)}"] if logged.nearest else [])]
+
+
+def _simulations(page: Page, reading: RateLimit | ByClient, *, named: bool) -> None:
+    simulations = reading.simulations
+    if not any(each.rejected_high for each in simulations):
+        if simulations and named:
             page.section("", ["none of the simulated limits would reject a request"])
         return
     rows = [("limit", "burst", "rejected %", "low to high", "on shared %")]
-    harmless = [each for each in reading.simulations if not each.rejected_high]
-    for each in reading.simulations:
+    harmless = [each for each in simulations if not each.rejected_high]
+    for each in simulations:
         if each in harmless[1:]:  # one limit that rejects nothing says it for all
             continue
         low, high = percent(each.rejected_low, each.requests), percent(each.rejected_high, each.requests)
         rows.append(
             (
-                printable(each.limit, limit=20),
-                number(each.burst),
+                printable(each.limit, limit=40),
+                "" if each.burst is None else number(each.burst),
                 percentage(each.rejected_pct),
                 f"{percentage(low)} to {percentage(high)}",
                 percentage(each.rejected_on_shared_keys_pct),
             )
         )
-    first = max(len(row[0]) for row in rows)
-    for index, (limit, burst, *shares) in enumerate(rows):
+    first = max(len(row[0]) for row in rows if len(row[0]) <= _NAME)
+    for index, (name, burst, *shares) in enumerate(rows):
+        limit = name
+        if len(name) > first:  # too long to stand beside its numbers
+            page.section("", [name])
+            limit = ""
         line = f"{limit:<{first}}{burst:>7}{shares[0]:>12}{shares[1]:>15}{shares[2]:>13}"
         page.section("", [line], style="" if index else "dim")
+    worst = next(iter(reading.most_rejected), None)
+    if worst is not None and worst.user_agents > 1:
+        who = f"rejected most: {printable(worst.address)} ({worst.class_})"
+        page.section("", [who, f"about {size(worst.user_agents, 'user agent')} behind it"])

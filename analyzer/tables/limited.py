@@ -1,0 +1,193 @@
+"""The table of rate limits: what each would have rejected, under the logged address and under the visitor's own.
+
+The second is known where the log holds a chain, a PROXY address or the peer's: who stands behind the proxies, as the
+server would log it once it trusts them (`analyzer.addresses.forwarded.effective_client`; proxies are told by ranges).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analyzer.addresses.forwarded import Trusted, address_texts, effective_client
+from analyzer.parsing.schema import TIME, Kind, Output
+from analyzer.tables.address_table import new_address_table
+from analyzer.tables.chains import PROXIES
+from analyzer.tables.replay import Replay
+from analyzer.tables.zones import zone_outputs, zones
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.addresses.ranges import RangeTable
+    from analyzer.parsing.formats import Layout
+    from analyzer.tables.address_table import AddressTable
+    from analyzer.tables.limits import Limit
+    from analyzer.tables.timeline import Labels
+
+#: What a limit is counted under, by the number in the column ``key``.
+KEYS = ("remote_addr", "client")
+#: The table: `at_once` and `spread` are the rejections in the two replays that bound the truth (see `arrivals`).
+LIMITS: dict[str, pl.DataType] = {
+    "key": pl.UInt8(),
+    "limit": pl.UInt16(),
+    "address": pl.UInt128(),
+    "at_once": pl.UInt64(),
+    "spread": pl.UInt64(),
+}
+#: What is counted besides: requests that met the limits and those of them that the log has out of order, requests that
+#: the allowlist spares, and requests that were refused without an upstream, by status, and by nginx's own word.
+TOTALS = (
+    "requests",
+    "disordered",
+    "allowed",
+    "client_requests",
+    "client_allowed",
+    "status_429",
+    "status_503",
+    "limit_req_logged",
+    "limit_req_rejected",
+    "limit_conn_logged",
+    "limit_conn_rejected",
+)
+
+_SAID = ("limit_req", "limit_conn")
+_HOPS: dict[str, pl.DataType] = {
+    "peer": pl.UInt128(),
+    "proxied": pl.UInt128(),
+    "single": pl.UInt128(),
+    "chain": pl.String(),
+}
+
+
+def limit_outputs(layout: Layout, *, durations: bool) -> list[Output]:
+    """What to ask a scanner for; with `durations` also how long requests lasted, where times are not exact."""
+    carried = layout.columns
+    wanted = zone_outputs(layout)
+    for name in _SAID:
+        if f"{name}_status" in carried:
+            patterns = (b"REJECTED\0", b"PASSED\0", b"DELAYED\0")
+            wanted.append(Output(f"{name}_status", Kind.TAG, carried[f"{name}_status"], patterns))
+    if durations and "request_time" in carried:
+        wanted.append(Output("request_time", Kind.SECONDS, carried["request_time"]))
+    return wanted
+
+
+class _Counted:
+    """Limits counted under the addresses of one table."""
+
+    def __init__(self, limits: Sequence[Limit], addresses: AddressTable, allowed: RangeTable | None) -> None:
+        self.replay = Replay(limits)
+        self.addresses = addresses
+        self.spared = 0
+        self._allowed = allowed
+        self._known = pl.Series(dtype=pl.Boolean)  # whether the allowlist has an address, by number
+
+    def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
+        if self._allowed is not None:
+            found = self._allowed.lookup(self.addresses.since(self._known.len()))
+            self._known = pl.concat([self._known, found.is_not_null()])
+            spared = self._known.gather(rows["number"].set(rows["number"] >= self._known.len(), None))
+            limited = ~spared.fill_null(value=False)
+            before, rows = rows.height, rows.filter(limited)
+            self.spared += before - rows.height
+        self.replay.add(source, rows, exact_times=exact_times)
+
+
+class LimitTable:
+    """Tries limits on rows.
+
+    Parameters
+    ----------
+    labels
+        Says by ranges what addresses are.
+    limits
+        What to try.
+    addresses
+        The table of addresses, which numbers them.
+    allowed
+        The allowlist: addresses that no limit is for.
+    """
+
+    def __init__(
+        self, labels: Labels, limits: Sequence[Limit], addresses: AddressTable, allowed: RangeTable | None
+    ) -> None:
+        self._logged = _Counted(limits, addresses, allowed)
+        self._clients = _Counted(limits, new_address_table(), allowed)
+        self._trusted = Trusted(
+            lambda asked: labels.label(asked.alias("address").to_frame())["class"].is_in(list(PROXIES))
+        )
+        self._totals = dict.fromkeys(TOTALS, 0)
+
+    def add(self, source: int, rows: pl.DataFrame, marks: pl.DataFrame, *, exact_times: bool) -> None:
+        """Rows of one source in the order of its log, and what the table of addresses said of them."""
+        known = rows["time"] if "time" in rows.columns else pl.lit(None, TIME).alias("time")
+        asked = [known, zones(rows), *(rows[name] for name in ("request_time",) if name in rows.columns)]
+        self._logged.add(source, marks.with_columns(asked), exact_times=exact_times)
+        if any(name in rows.columns for name in _HOPS):
+            told = rows.with_columns(self._clients_of(rows))
+            self._clients.add(source, self._clients.addresses.add(told).with_columns(asked), exact_times=exact_times)
+        self._count_refused(rows)
+
+    def _clients_of(self, rows: pl.DataFrame) -> pl.Series:
+        absent = [pl.lit(None, dtype).alias(name) for name, dtype in _HOPS.items() if name not in rows.columns]
+        hops = rows.with_columns(absent).select("address", *_HOPS)
+        told = hops.filter(pl.any_horizontal(pl.col(*_HOPS).is_not_null())).unique()
+        if told.is_empty():
+            return rows["address"]
+        texts = pl.coalesce("chain", address_texts(told["single"]))
+        found = effective_client(told.select("address", "peer", "proxied", texts.alias("chain")), self._trusted)
+        told = told.with_columns(found["client_address"].alias("client"))
+        joined = hops.join(told, on=["address", *_HOPS], how="left", nulls_equal=True, maintain_order="left")
+        return joined.select(pl.coalesce("client", "address").alias("address")).to_series()
+
+    def _count_refused(self, rows: pl.DataFrame) -> None:
+        """Requests that were refused before an upstream was tried."""
+        sums = []
+        if "status" in rows.columns:
+            untried = pl.col("untried") > 0 if "untried" in rows.columns else pl.lit(value=True)
+            sums += [((pl.col("status") == status) & untried).sum().alias(f"status_{status}") for status in (429, 503)]
+        for name in _SAID:
+            if f"{name}_status" in rows.columns:
+                said = pl.col(f"{name}_status")
+                sums += [(said > 0).sum().alias(f"{name}_logged"), (said == 1).sum().alias(f"{name}_rejected")]
+        for name, count in rows.select(sums).row(0, named=True).items() if sums and rows.height else ():
+            self._totals[name] += count or 0
+
+    def close(self, source: int) -> None:
+        """No more rows will come from this source."""
+        for each in (self._logged, self._clients):
+            each.replay.close(source)
+
+    def close_all(self) -> None:
+        """No more rows will come."""
+        for each in (self._logged, self._clients):
+            each.replay.close_all()
+
+    def take(self, addresses: pl.Series, clients: pl.Series) -> pl.DataFrame:
+        """The rejections since the last time, see `LIMITS`; given are the addresses of both tables by number."""
+        parts = []
+        for key, (counted, named) in enumerate(((self._logged, addresses), (self._clients, clients))):
+            found = counted.replay.take()
+            key_column = pl.lit(key, pl.UInt8()).alias("key")
+            address = named.alias("address").gather(found["number"])
+            parts.append(found.select(key_column, "limit", address, "at_once", "spread"))
+        return pl.concat(parts)
+
+    def totals(self) -> dict[str, int]:
+        """Counts over all rows, see `TOTALS`."""
+        return self._totals | {
+            "requests": self._logged.replay.requests,
+            "disordered": self._logged.replay.disordered,
+            "allowed": self._logged.spared,
+            "client_requests": self._clients.replay.requests,
+            "client_allowed": self._clients.spared,
+        }
+
+    def clients(self) -> pl.DataFrame:
+        """The visitors' own addresses, as the table of addresses has the logged ones; no rows where none are told.
+
+        Nothing can be added any more.
+        """
+        return self._clients.addresses.finish()

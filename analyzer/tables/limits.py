@@ -1,0 +1,157 @@
+"""Rate limits that can be tried: what each controller makes of a setting, in the numbers that it computes with.
+
+==================  ===============================================================================================
+type                decides
+==================  ===============================================================================================
+`Type.NGINX`        limit_req and limit_conn of one Ingress: a request passes where every limit_req lets it, then the
+                    limit_conn; ``parts`` are (thousandths of a request per second, burst)
+`Type.FIXED`        Kong's rate-limiting: windows of the UTC calendar; ``parts`` are (seconds, requests)
+`Type.SLIDING`      Kong's rate-limiting-advanced: of the window before counts the share that a window which ends now
+                    has of it; ``parts`` are (seconds, requests)
+`Type.BUCKET`       Envoy's local rate limit: a bucket that fills steadily; ``parts`` is one (milliseconds, requests)
+==================  ===============================================================================================
+
+Sources: kubernetes/ingress-nginx internal/ingress/annotations/ratelimit/main.go; Kong/kong kong/plugins/rate-limiting
+(handler.lua, policies/init.lua) and, for sliding windows, kong/tools/public/rate-limiting; envoyproxy/gateway
+internal/xds/translator/local_ratelimit.go and envoyproxy/envoy source/common/common/token_bucket_impl.cc.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import product
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: Requests per second that every report tries.
+GRID = (1, 2, 5, 10, 20, 50, 100)
+#: ingress-nginx's ``limit-burst-multiplier`` where none is set.
+BURST_MULTIPLIER = 5
+
+INGRESS_NGINX, KONG, ENVOY_GATEWAY = "ingress-nginx", "kong", "envoy-gateway"
+
+#: Windows by name, in seconds; a month and a year have no number of seconds.
+MONTH, YEAR = -1, -2
+WINDOWS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": MONTH, "year": YEAR}
+
+
+class Type(IntEnum):
+    """How a policy decides; the numbers are those of policies.c."""
+
+    NGINX = 0
+    FIXED = 1
+    SLIDING = 2
+    BUCKET = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is decided, see above.
+
+    `connections` is limit_conn's number, 0 without one. With `counts_rejected` a rejected request counts as well. A
+    `shared` bucket is one for all clients.
+    """
+
+    type: Type
+    parts: tuple[tuple[int, int], ...]
+    connections: int = 0
+    counts_rejected: bool = False
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit to try, in the words of its controller; `burst` where that has one."""
+
+    name: str
+    policy: Policy
+    burst: int | None = None
+    controller: str = INGRESS_NGINX
+    rps: int | None = None
+
+    @property
+    def rate(self) -> int:
+        """Of a single limit_req: thousandths of a request per second."""
+        return self.policy.parts[0][0]
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is a single limit_req, of which many are replayed at once (`analyzer.tables.limit_req`)."""
+        return self.policy.type is Type.NGINX and len(self.policy.parts) == 1 and not self.policy.connections
+
+
+def rps_limit(rps: int, multiplier: int = BURST_MULTIPLIER) -> Limit:
+    """ingress-nginx's ``limit-rps``."""
+    burst = rps * multiplier
+    return Limit(f"limit-rps: {rps}", Policy(Type.NGINX, ((rps * 1000, burst),)), burst, rps=rps)
+
+
+def rpm_limit(rpm: int, multiplier: int = BURST_MULTIPLIER) -> Limit:
+    """ingress-nginx's ``limit-rpm``: nginx cuts its rate off to thousandths of a request per second."""
+    burst = rpm * multiplier
+    return Limit(f"limit-rpm: {rpm}", Policy(Type.NGINX, ((rpm * 1000 // 60, burst),)), burst)
+
+
+def connections_limit(connections: int) -> Limit:
+    """ingress-nginx's ``limit-connections``, which knows no burst."""
+    return Limit(f"limit-connections: {connections}", Policy(Type.NGINX, (), connections))
+
+
+def together(limits: Sequence[Limit]) -> Limit:
+    """Limits of ingress-nginx on one Ingress."""
+    parts = tuple(part for limit in limits for part in limit.policy.parts)
+    connections = next((limit.policy.connections for limit in limits if limit.policy.connections), 0)
+    return Limit(" + ".join(limit.name for limit in limits), Policy(Type.NGINX, parts, connections))
+
+
+def limit_grid(more: Iterable[int] = (), multiplier: int = BURST_MULTIPLIER) -> list[Limit]:
+    """The limits of the shipped grid and these, in ascending order, each with ``rps * multiplier`` as burst."""
+    return [rps_limit(rps, multiplier) for rps in sorted({*GRID, *more})]
+
+
+def ingress_limits(
+    rps: Sequence[int], rpm: Sequence[int], connections: Sequence[int], multiplier: int = BURST_MULTIPLIER
+) -> list[Limit]:
+    """The shipped grid, each of these alone, and those of different kinds together."""
+    kinds = [
+        [rps_limit(each, multiplier) for each in dict.fromkeys(rps)],
+        [rpm_limit(each, multiplier) for each in dict.fromkeys(rpm)],
+        [connections_limit(each) for each in dict.fromkeys(connections)],
+    ]
+    given = [kind for kind in kinds if kind]
+    combined = [together(limits) for limits in product(*given)] if len(given) > 1 else []
+    return [*limit_grid(rps, multiplier), *kinds[1], *kinds[2], *combined]
+
+
+def kong_limits(windows: Sequence[tuple[str, int]]) -> list[Limit]:
+    """Kong's ``rate-limiting`` with these windows at once.
+
+    With one window it makes no difference whether rejected requests count (policy ``redis``) or not (``local`` and
+    ``cluster``): the window is over all the same.
+    """
+    parts = tuple((WINDOWS[window], most) for window, most in windows)
+    name = ", ".join(f"{window}: {most}" for window, most in windows)
+    if len(parts) == 1:
+        return [Limit(name, Policy(Type.FIXED, parts), controller=KONG)]
+    return [
+        Limit(f"{name} (local)", Policy(Type.FIXED, parts), controller=KONG),
+        Limit(f"{name} (redis)", Policy(Type.FIXED, parts, counts_rejected=True), controller=KONG),
+    ]
+
+
+def kong_sliding_limits(windows: Sequence[tuple[int, int]]) -> list[Limit]:
+    """Kong's ``rate-limiting-advanced`` with these windows of so many seconds, with and without ``disable_penalty``."""
+    name = "sliding " + ", ".join(f"{seconds} s: {most}" for seconds, most in windows)
+    return [
+        Limit(name, Policy(Type.SLIDING, tuple(windows), counts_rejected=True), controller=KONG),
+        Limit(f"{name} (disable_penalty)", Policy(Type.SLIDING, tuple(windows)), controller=KONG),
+    ]
+
+
+def envoy_limit(window: str, most: int, *, shared: bool) -> Limit:
+    """Envoy Gateway's local rate limit: for each client (``sourceCIDR`` of type ``Distinct``), or one for a route."""
+    policy = Policy(Type.BUCKET, ((WINDOWS[window] * 1000, most),), shared=shared)
+    return Limit(f"{window}: {most}{' for all' if shared else ''}", policy, controller=ENVOY_GATEWAY)

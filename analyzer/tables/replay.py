@@ -1,0 +1,183 @@
+"""Rate limits tried on the requests of all logs, each by itself: a limit is counted where one controller enforces it.
+
+`Replay` is told what each request was counted under, an address by number and a zone, and gives what each limit would
+have rejected. What one log leaves behind can be saved and continued: requests in pieces give what the whole gives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analyzer.tables.address_table import NO_ADDRESS
+from analyzer.tables.arrivals import Arrivals
+from analyzer.tables.columns import Outcome
+from analyzer.tables.limit_req import ARRIVALS, REJECTIONS, new_simulator
+from analyzer.tables.policies import new_decider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from analyzer.tables.limits import Limit
+
+_MET = (pl.col("outcome") != Outcome.UNPARSED_REQUEST.value) & (pl.col("number") != NO_ADDRESS)
+
+
+class LogReplay:
+    """Limits tried on the requests of one log.
+
+    Parameters
+    ----------
+    limits
+        What to try.
+    exact_times
+        Whether the log tells times to the millisecond, and how long a request lasted.
+    """
+
+    def __init__(self, limits: Sequence[Limit], *, exact_times: bool) -> None:
+        alone = [place for place, limit in enumerate(limits) if limit.stands_alone]
+        self._exact = exact_times
+        self._alone = pl.Series(alone, dtype=pl.UInt16)
+        grid = [limits[place] for place in alone]
+        self._simulator = new_simulator(grid, whole_seconds=not exact_times) if grid else None
+        #: The limits that are decided request by request: those of each key, and those that all requests share.
+        self._places = [
+            [place for place, limit in enumerate(limits) if not limit.stands_alone and limit.policy.shared is shared]
+            for shared in (False, True)
+        ]
+        orders = 1 if exact_times else 2
+        self._deciders = [
+            [new_decider([limits[place].policy for place in places]) for _ in range(orders)] if places else []
+            for places in self._places
+        ]
+        ordered = exact_times or any(self._deciders)
+        self._arrivals = Arrivals(exact_times=exact_times) if ordered else None
+        self._found: list[pl.DataFrame] = []
+
+    def add(self, rows: pl.DataFrame) -> tuple[int, int]:
+        """Requests in the order of the log; return how many met the limits, and how many of these were out of order.
+
+        Columns ``time``, ``number``, ``zone``, ``outcome`` and, where logged, ``request_time``.
+        """
+        if self._arrivals is None or (self._simulator is not None and not self._exact):
+            arrived, disordered = self._simulator.add(rows) if self._simulator is not None else (0, 0)
+            if self._arrivals is None:
+                return arrived, disordered
+        met = rows.filter(_MET & pl.all_horizontal(pl.col("time", *self._lasting(rows)).is_not_null()))
+        before = self._arrivals.disordered
+        self._decide(self._arrivals.add(met))
+        return met.height, self._arrivals.disordered - before
+
+    def _lasting(self, rows: pl.DataFrame) -> list[str]:
+        return ["request_time"] if self._exact and "request_time" in rows.columns else []
+
+    def _decide(self, orders: list[pl.DataFrame]) -> None:
+        if self._exact and self._simulator is not None:
+            outcome = pl.lit(Outcome.CONSIDERED.value, pl.UInt8()).alias("outcome")
+            begun = orders[0].select(pl.col("begin").cast(pl.Datetime("ms")).alias("time"), "number", "zone", outcome)
+            self._simulator.add(begun.select(ARRIVALS))
+        for shared, (places, deciders) in enumerate(zip(self._places, self._deciders, strict=True)):
+            for order, (decider, rows) in enumerate(zip(deciders, orders, strict=False)):
+                key = pl.col("zone").cast(pl.UInt64) * (1 << 32) + (0 if shared else pl.col("number"))
+                rejected = decider.decide(rows.select(key.alias("key"), "begin", "end"))
+                self._note(places, order, rows["number"], rejected)
+
+    def _note(self, places: Sequence[int], order: int, numbers: pl.Series, rejected: pl.Series) -> None:
+        bits = pl.DataFrame({"number": numbers, "rejected": rejected}).filter(pl.col("rejected") > 0)
+        if bits.is_empty():
+            return
+        count, nothing = pl.len().cast(pl.UInt64), pl.lit(0, pl.UInt64())
+        for bit, place in enumerate(places):
+            found = bits.filter((pl.col("rejected") & pl.lit(1 << bit, pl.UInt64)) > 0).group_by("number")
+            counts = found.agg(
+                limit=pl.lit(place, pl.UInt16()),
+                at_once=count if order == 0 else nothing,
+                spread=count if order == 1 or self._exact else nothing,
+            )
+            self._found.append(counts.select(list(REJECTIONS)))
+
+    def take(self) -> pl.DataFrame:
+        """The rejections since the last time, see `limit_req.REJECTIONS`; several rows of a key are possible."""
+        return self._taken(self._simulator.take() if self._simulator is not None else None)
+
+    def finish(self) -> pl.DataFrame:
+        """The log is over: the rejections since the last time."""
+        if self._arrivals is not None:
+            self._decide(self._arrivals.finish())
+        return self._taken(self._simulator.finish() if self._simulator is not None else None)
+
+    def _taken(self, alone: pl.DataFrame | None) -> pl.DataFrame:
+        found, self._found = self._found, []
+        if alone is not None:
+            found.append(alone.with_columns(self._alone.gather(alone["limit"]).alias("limit")))
+        return pl.concat([pl.DataFrame(schema=REJECTIONS), *found])
+
+    def state(self) -> dict[str, pl.DataFrame]:
+        """What the log leaves behind for its next piece, but for rejections, in frames by name."""
+        parts: dict[str, pl.DataFrame] = {}
+        if self._simulator is not None:
+            parts["limit_req"] = self._simulator.state()
+        if self._arrivals is not None:
+            parts |= self._arrivals.state()
+        return parts | {
+            f"policies{kind}{order}": decider.state()
+            for kind, deciders in enumerate(self._deciders)
+            for order, decider in enumerate(deciders)
+        }
+
+    def restore(self, state: Mapping[str, pl.DataFrame]) -> None:
+        """Go on, while still empty, where the log was when `state` was asked, with the same limits."""
+        if self._simulator is not None:
+            self._simulator.restore(state["limit_req"])
+        if self._arrivals is not None:
+            self._arrivals.restore(state)
+        for kind, deciders in enumerate(self._deciders):
+            for order, decider in enumerate(deciders):
+                decider.restore(state[f"policies{kind}{order}"])
+
+
+class Replay:
+    """Limits tried on all logs, which are told apart by numbers.
+
+    Parameters
+    ----------
+    limits
+        What to try.
+    """
+
+    def __init__(self, limits: Sequence[Limit]) -> None:
+        self._limits = limits
+        self._logs: dict[int, LogReplay] = {}
+        self._found = [pl.DataFrame(schema=REJECTIONS)]
+        #: Requests that met the limits, and how many of these their log has out of order.
+        self.requests = self.disordered = 0
+
+    def log(self, source: int, *, exact_times: bool) -> LogReplay:
+        """The replay of one log."""
+        if source not in self._logs:
+            self._logs[source] = LogReplay(self._limits, exact_times=exact_times)
+        return self._logs[source]
+
+    def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
+        """Requests of one log, see `LogReplay.add`."""
+        arrived, disordered = self.log(source, exact_times=exact_times).add(rows)
+        self.requests += arrived
+        self.disordered += disordered
+
+    def close(self, source: int) -> None:
+        """A log is over."""
+        log = self._logs.pop(source, None)
+        if log is not None:
+            self._found.append(log.finish())
+
+    def close_all(self) -> None:
+        """All logs are over."""
+        for source in list(self._logs):
+            self.close(source)
+
+    def take(self) -> pl.DataFrame:
+        """The rejections since the last time by limit and number; logs that are not closed go on as if none asked."""
+        found = pl.concat([*self._found, *(log.take() for log in self._logs.values())])
+        self._found = [found.clear()]
+        return found.group_by("limit", "number").agg(pl.col("at_once", "spread").sum())
