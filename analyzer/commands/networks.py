@@ -47,8 +47,8 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
     from analyzer import networks_view  # noqa: PLC0415
     from analyzer.report.networks import render  # noqa: PLC0415
 
-    options = {"cluster": cluster, "node": node, "lb": lb, "client": client, "private": private}
-    given = [f"--{option}" for option, value in options.items() if value]
+    sources_of_rules = {"cluster": cluster, "node": node, "lb": lb, "client": client, "private": private}
+    given = [f"--{option}" for option, value in sources_of_rules.items() if value]
     for_update = {"--into": into, "--name": name, "--class": class_, "--kind": kind}
     given_for_update = [option for option, value in for_update.items() if value is not None]
     if update:

@@ -6,9 +6,8 @@ import shlex
 from typing import TYPE_CHECKING, TextIO
 
 from rich.cells import cell_len
-from rich.text import Text
 
-from analyzer.report.page import INDENT, LABEL, Page, flow, terminal
+from analyzer.report.page import INDENT, LABEL, Page, terminal
 from analyzer.report.text import number, percentage, printable, size
 
 if TYPE_CHECKING:
@@ -24,24 +23,10 @@ _EXAMPLE = 18
 _SAMPLES = 3
 
 
-class _Page(Page):
-    """A page that holds sentences, and lines to be copied."""
-
-    def whole(self, text: str, *, label: str = "") -> None:
-        """Add one line as it is, however long: broken, it could not be pasted."""
-        self._lines.append(Text.assemble((f"{INDENT}{label:<{LABEL}}", "bold"), printable(text)))
-
-    def words(self, label: str, text: str, *, style: str = "", width: int = LABEL) -> None:
-        """Add a sentence under a label, broken between words."""
-        lines = flow(text.split(" "), self.width - len(INDENT) - width, " ")
-        for index, line in enumerate(lines or [""]):
-            self.line(line, style, label=f"{label if index == 0 else '':<{width}}")
-
-
 def render(description: Description, stream: TextIO | None) -> str:
     """Write a description; a terminal is asked for its width and gets colours."""
     width, color = terminal(stream)
-    page = _Page(width)
+    page = Page(width)
     if description.listing:
         _list(page, "Formats", ((each.name, each.title, each.aliases) for each in description.formats))
         _list(page, "Envelopes", ((each.name, each.title, []) for each in description.envelopes))
@@ -59,7 +44,7 @@ def render(description: Description, stream: TextIO | None) -> str:
     return page.write(color=color).rstrip("\n") + "\n"
 
 
-def _list(page: _Page, heading: str, known: Iterable[tuple[str, str, list[str]]]) -> None:
+def _list(page: Page, heading: str, known: Iterable[tuple[str, str, list[str]]]) -> None:
     page.line("", label=heading)
     entries = list(known)
     width = min(max((cell_len(printable(name)) for name, _, _ in entries), default=0) + 2, page.width // 2)
@@ -70,7 +55,7 @@ def _list(page: _Page, heading: str, known: Iterable[tuple[str, str, list[str]]]
     page.blank()
 
 
-def _known(page: _Page, known: KnownLayout) -> None:
+def _known(page: Page, known: KnownLayout) -> None:
     page.line("", label=known.name)
     page.words("title", known.title)
     if known.aliases:
@@ -85,7 +70,7 @@ def _known(page: _Page, known: KnownLayout) -> None:
     page.blank()
 
 
-def _source(page: _Page, source: SourceFound) -> None:
+def _source(page: Page, source: SourceFound) -> None:
     page.line("", label="standard input" if source.uri == "-" else _end(source.uri, page.width - len(INDENT)))
     if source.lines:
         _what(page, source)
@@ -109,7 +94,7 @@ def _end(uri: str, room: int) -> str:
     return uri if cell_len(uri) <= room else "..." + "".join(_fitting(reversed(uri), room - 3)[::-1])
 
 
-def _what(page: _Page, source: SourceFound) -> None:
+def _what(page: Page, source: SourceFound) -> None:
     if source.format is None:
         page.words("format", "unknown: no known format reads a line of it", style="yellow")
     else:
@@ -126,7 +111,7 @@ def _what(page: _Page, source: SourceFound) -> None:
         page.words("compression", source.compression)
 
 
-def _lines(page: _Page, source: SourceFound) -> None:
+def _lines(page: Page, source: SourceFound) -> None:
     kinds = ", ".join(f"{name} {number(count)}" for name, count in source.other_kinds.items())
     page.section(
         "lines",
@@ -151,7 +136,7 @@ def _share(pct: float) -> str:
     return "all" if pct == 100 else "none" if pct == 0 else f"{percentage(pct)} %"
 
 
-def _missing(page: _Page, source: SourceFound) -> None:
+def _missing(page: Page, source: SourceFound) -> None:
     if not source.missing and source.log_instead is None:
         return
     page.blank()
@@ -173,7 +158,7 @@ def _missing(page: _Page, source: SourceFound) -> None:
     page.whole(instead.source, label="source")
 
 
-def _rejected(page: _Page, sample: RejectedLine) -> None:
+def _rejected(page: Page, sample: RejectedLine) -> None:
     page.blank()
     at = "" if sample.column is None else f", column {number(sample.column)}"
     page.words("rejected", f"line {number(sample.line)}{at}: {sample.reason}")
@@ -197,7 +182,7 @@ def _fitting(characters: Iterable[str], room: int) -> list[str]:
     return shown
 
 
-def _suggestions(page: _Page, source: SourceFound) -> None:
+def _suggestions(page: Page, source: SourceFound) -> None:
     page.blank()
     suggested = source.suggested_format
     if suggested is not None:

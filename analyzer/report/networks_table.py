@@ -5,11 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, TextIO
 
-from rich.text import Text
-
 from analyzer.report.networks import OLD
-from analyzer.report.page import INDENT, LABEL, Page, flow, terminal
-from analyzer.report.text import number, printable, size
+from analyzer.report.page import LABEL, Page, terminal
+from analyzer.report.text import number, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,23 +22,10 @@ _ROLES = {
 _SHOWN = 20
 
 
-class _Page(Page):
-    """A page that holds sentences, and text to be copied."""
-
-    def whole(self, text: str, *, label: str = "") -> None:
-        """Add one line as it is, however long: broken, it could not be pasted."""
-        self._lines.append(Text.assemble((f"{INDENT}{label:<{LABEL}}", "bold"), printable(text)))
-
-    def words(self, label: str, text: str, style: str = "") -> None:
-        """Add a sentence under a label, broken between words."""
-        for index, line in enumerate(flow(text.split(" "), self.width - len(INDENT) - LABEL, " ")):
-            self.line(line, style, label=f"{label if index == 0 else '':<{LABEL}}")
-
-
 def render(networks: Networks, stream: TextIO | None) -> str:
     """Write an answer; a terminal is asked for its width and gets colours."""
     width, color = terminal(stream)
-    page = _Page(width)
+    page = Page(width)
     for file in networks.networks:
         _file(page, file)
     for address in networks.addresses:
@@ -54,7 +39,7 @@ def render(networks: Networks, stream: TextIO | None) -> str:
     return page.write(color=color).rstrip("\n") + "\n"
 
 
-def _file(page: _Page, file: NetworkFileFound) -> None:
+def _file(page: Page, file: NetworkFileFound) -> None:
     page.line("", label=file.name)
     page.words("title", file.title)
     page.section("ranges", [number(file.ranges), *_kinds(file.names)])
@@ -74,14 +59,14 @@ def _kinds(names: Iterable[RangesFound]) -> list[str]:
     return list(dict.fromkeys(f"{found.class_} {found.kind}" for found in names))
 
 
-def _hints(page: _Page, old: list[str]) -> None:
+def _hints(page: Page, old: list[str]) -> None:
     if old:
-        page.words("old", f"older than {OLD} days, so look at the source for changes: {', '.join(old)}", "yellow")
+        page.words("old", f"older than {OLD} days, so look at the source for changes: {', '.join(old)}", style="yellow")
     page.line("logscan networks ADDRESS says what an address is and why,", "dim")
     page.line("logscan networks --update FILE --into DIR reads a newer list, and that of AWS.", "dim")
 
 
-def _address(page: _Page, address: AddressAnswer) -> None:
+def _address(page: Page, address: AddressAnswer) -> None:
     page.line("", label=address.asked)
     alone = len(address.answers) == 1
     for answer in address.answers[:_SHOWN]:
@@ -99,12 +84,12 @@ def _address(page: _Page, address: AddressAnswer) -> None:
     page.blank()
 
 
-def _more(page: _Page, count: int, unit: str) -> None:
+def _more(page: Page, count: int, unit: str) -> None:
     if count > _SHOWN:
         page.line(f"{size(count - _SHOWN, f'more {unit}')}", "dim", label=" " * LABEL)
 
 
-def _written(page: _Page, written: WrittenFile) -> None:
+def _written(page: Page, written: WrittenFile) -> None:
     page.line("", label=written.name)
     page.words("title", written.title)
     page.section("ranges", [f"{found.name} {number(found.ranges)}" for found in written.names[:_SHOWN]])
