@@ -7,10 +7,10 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clusters import eks, ingress_nginx, node
 
 from analyzer.addresses.cluster import Cluster
 from analyzer.readings.plan import ControllerPlan, plan
-from clusters import eks, ingress_nginx, node
 
 if TYPE_CHECKING:
     from pathlib import Path
