@@ -85,7 +85,7 @@ class Table:
     """Rows under a caption.
 
     `numeric` are the places of the columns of numbers, which come early: a telephone shows the first columns.
-    `left_out` rows are not shown. A `folded` one repeats what a figure shows.
+    `left_out` rows are not shown.
     """
 
     caption: str
@@ -93,7 +93,6 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     numeric: frozenset[int] = frozenset()
     left_out: int = 0
-    folded: bool = False
 
     @property
     def wide(self) -> bool:
@@ -128,6 +127,14 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """What only a few want to see: a writer that cannot fold it leaves it out."""
+
+    title: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
 class Topic:
     """A part of a section with a heading of its own."""
 
@@ -136,7 +143,7 @@ class Topic:
     parts: Sequence[Part]
 
 
-Part = Paragraph | Table | Figure | Patch | Link | Topic
+Part = Paragraph | Table | Figure | Patch | Link | Fold | Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +190,14 @@ def visible(text: str) -> str:
     return shown if len(shown) <= LONGEST else f"{shown[:half]}...{shown[-half:]}"
 
 
-def table(  # noqa: PLR0913 - as many as a table has sides
+def table(
     caption: str,
     columns: Sequence[str],
     rows: Sequence[Sequence[Cell]],
     *,
     numeric: Sequence[int] = (),
-    folded: bool = False,
     most: int = MOST_ROWS,
 ) -> Table:
     """Make a table of at most so many rows; `numeric` are the places of the columns of numbers."""
     left_out = max(len(rows) - most, 0)
-    return Table(caption, columns, rows[:most], frozenset(numeric), left_out, folded)
+    return Table(caption, columns, rows[:most], frozenset(numeric), left_out)

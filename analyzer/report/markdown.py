@@ -1,7 +1,7 @@
 """The report as Markdown, for tickets and merge requests: GitHub's dialect, which others read.
 
 What somebody else wrote stands in code spans, where neither markup nor HTML nor the name of a user means anything.
-Charts are left out, their numbers are not.
+Charts and what is folded are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote, urlsplit
 
 from analyzer.report.chapters import document
-from analyzer.report.document import Figure, Link, Paragraph, Patch, Quoted, Share, Table, visible
+from analyzer.report.document import Figure, Link, Paragraph, Patch, Quoted, Share, Table, Topic, visible
 from analyzer.report.text import number, percentage, printable
 
 if TYPE_CHECKING:
@@ -53,15 +53,14 @@ def _parts(parts: Sequence[Part], level: int) -> Iterator[str]:
         if isinstance(part, Paragraph):
             yield _paragraph(part)
         elif isinstance(part, Table):
-            if not part.folded:
-                yield _table(part)
+            yield _table(part)
         elif isinstance(part, Figure):
             yield _words(part.summary) + "."
         elif isinstance(part, Patch):
             yield f"{_words(part.label)}\n\n{_block(part.text)}"
         elif isinstance(part, Link):
             yield _link(part)
-        else:
+        elif isinstance(part, Topic):
             yield _heading(level, part.title, part.verdict)
             yield from _parts(part.parts, level + 1)
 

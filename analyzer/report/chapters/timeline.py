@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer.report.document import NUMBERS, Cell, Figure, Section, Share, table
+from analyzer.report.document import NUMBERS, Cell, Figure, Fold, Section, Share, table
 from analyzer.report.text import number, percentage
 
 if TYPE_CHECKING:
@@ -47,9 +47,12 @@ def timeline(reading: Timeline) -> Section | None:
         ("From (UTC)", "Preserved %", "Preserved", "Considered"),
         rows,
         numeric=NUMBERS,
-        folded=True,
     )
-    return Section("timeline", "Preservation over time", [Figure(replace(plot, frame=drawn), summary), numbers])
+    return Section(
+        "timeline",
+        "Preservation over time",
+        [Figure(replace(plot, frame=drawn), summary), Fold("The numbers", [numbers])],
+    )
 
 
 def merged(points: pl.DataFrame, most: int) -> pl.DataFrame:
