@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from analyzer.report.model import Input
 
 
+SAMPLES = 10
+"""Most lines that could not be read."""
+
+
 def signals(signals: dict[str, int]) -> Section | None:
     """Write the chapter of what lines gave away of protocols."""
     rows = [[_spoken(name), number(count)] for name, count in signals.items() if count]
@@ -56,7 +60,9 @@ def read_input(read: Input) -> Section:
             ]
             for row in read.rejected_samples
         ]
-        parts.append(table("Lines that could not be read, the first of them", ("Place", "Reason", "Text"), samples))
+        parts.append(
+            table("Lines that could not be read, the first of them", ("Place", "Reason", "Text"), samples, most=SAMPLES)
+        )
     return Section("input", "Input", parts)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 POINTS = 180
 """Most points that are drawn: as many as a telephone is wide in pixels, by two."""
-ROWS = 48
+ROWS = 24
 """Most rows of the table."""
 
 
