@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer.charts import Bars
+from analyzer.charts import Bars, Lines
 from analyzer.readings.evenness import Fit, dispersion, fit, spread
 from analyzer.readings.interruptions import presence
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
 from analyzer.readings.skew_groups import By, Grouped, groupings
+from analyzer.readings.skew_over_time import GroupPoint, over_time
 from analyzer.readings.skew_verdict import judge
 
 if TYPE_CHECKING:
@@ -123,9 +124,25 @@ class Grouping(Reading):
 
 @dataclass(frozen=True, slots=True)
 class Skew(Grouping):
-    """The grouping that was asked for or says most, and in `also` the others with two groups at least."""
+    """The grouping that was asked for or says most, and in `also` the others with two groups at least.
+
+    `over_time` has the shares of its busiest groups over time.
+    """
 
     also: list[Grouping] = field(default_factory=list)
+    over_time: list[GroupPoint] = field(default_factory=list)
+
+    def plot_over_time(self) -> Lines:
+        """Shares of the busiest groups over time."""
+        return Lines(
+            title=f"Requests by {self.by} over time",
+            frame=frame_of(self.over_time, GroupPoint),
+            x="time",
+            y="share_pct",
+            unit="% of requests",
+            top=100.0,
+            by="name",
+        )
 
 
 def skew(  # noqa: PLR0913 - tables, and what a user asks for
@@ -171,7 +188,7 @@ def skew(  # noqa: PLR0913 - tables, and what a user asks for
     ]
     first = next(each for each in read if (each.by, each.basis) == (chosen.by, chosen.basis))
     fields = {name: getattr(first, name) for name in Grouping.__dataclass_fields__}
-    return Skew(**fields, also=[each for each in read if each is not first])
+    return Skew(**fields, also=[each for each in read if each is not first], over_time=over_time(chosen))
 
 
 def _choose(every: list[Grouped], by: By | None, *, unnamed: bool) -> Grouped | None:

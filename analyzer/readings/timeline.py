@@ -79,7 +79,7 @@ def timeline(table: pl.DataFrame, bucket_seconds: int, labelled: pl.DataFrame) -
     width, counted = bucket_seconds, table
     # Counted, not reckoned from first and last: one line with a wrong clock must not blur all the others.
     while counted["time"].drop_nulls().n_unique() > MAX_POINTS:
-        width = _wider(width)
+        width = wider(width)
         start = pl.col("time").dt.truncate(f"{width}s")
         counted = counted.group_by(start, "class").agg(pl.sum("requests", "considered"))
     counted = counted.filter(pl.col("time").is_not_null()).sort("time")
@@ -127,5 +127,6 @@ def _preserved(buckets: pl.DataFrame, width: int, labelled: pl.DataFrame, class_
     return buckets.select("time").with_columns(preserved=considered_ * ((1 - share) if is_client else share))
 
 
-def _wider(width: int) -> int:
-    return next((wider for wider in _WIDTHS if wider > width and wider % width == 0), 2 * width)
+def wider(width: int) -> int:
+    """The next width of buckets, in seconds, that whole buckets of `width` fill."""
+    return next((each for each in _WIDTHS if each > width and each % width == 0), 2 * width)

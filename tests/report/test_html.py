@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from analyzer.readings.geo import AutonomousSystem, Country
 from analyzer.readings.preservation import AddressRow, KindRow
 from analyzer.readings.proxies import Suspicion
 from analyzer.readings.skew import Group
+from analyzer.readings.skew_over_time import GroupPoint
 from analyzer.readings.timeline import Point
 from analyzer.readings.trust import Forged
 from analyzer.report.document import Document, Headline, Link, Patch, Section, Topic, Verdict
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from analyzer.report.model import RejectedSample, Report
 
 VOID = {"meta", "link"}
+START = datetime(2026, 11, 21, tzinfo=UTC)
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}&amp;\x1b[2J\u202egnp"
 
 
@@ -85,7 +87,11 @@ def poisoned(report: Report, sample: RejectedSample, text: str, rows: int = 1) -
             suspicions=[Suspicion(text, 9, 0.5, text)] * rows,
         ),
         trust=replace(report.trust, examples=[Forged(text, text, text, 1)] * rows, reason=text, log_format=text),
-        skew=replace(report.skew, groups=[Group(text, 1, 50.0, 1)] * rows, idle=[text] * rows),
+        skew=replace(
+            report.skew, groups=[Group(text, 1, 50.0, 1)] * rows, idle=[text] * rows, idle_because={text: text},
+            reason=text, over_time=[GroupPoint(START + timedelta(minutes=n), f"{text}{m}", 1, 50.0) for n in range(120)
+                                    for m in range(6)],
+        ),
         geo=replace(
             report.geo,
             countries=[Country(text, 1, 1.0)] * rows,

@@ -112,7 +112,8 @@ def test_every_section_is_shown(report: Report, rejected_sample: RejectedSample)
         "left out: 4,210 health probes, 93 unreadable requests, 0 from pods",
         "Trust spoofed: the logged address of 3 requests is what the client wrote. for example 1.1.1.1",
         "X-Forwarded-For: 1.1.1.1, 198.51.100.7",
-        "Skew even over nodes (max/mean 1.02) worker-1 51.0 % (2 pods) worker-2 49.0 % (1 pod) idle: worker-3",
+        "Skew even over nodes (max/mean 1.02) worker-1 51.0 % (2 pods) ████████████████████████ worker-2",
+        "worker-2 49.0 % (1 pod) ███████████████████████ idle: worker-3",
         "Geo NOT READY 14.5 % of requests can be located",
         "85.1 % would be judged by the address of another machine DE 10.0 %",
         "Rate limits NOT READY 9 shared addresses stand for 85.1 % of requests",
@@ -262,7 +263,7 @@ def test_skew_says_what_it_cannot_tell(report: Report, empty: Report) -> None:
     entry = replace(report.skew, basis="entry", groups=many, idle=[f"i{each}" for each in range(10)])
     text = words(replace(report, skew=entry))
     assert "even over the nodes that requests enter through (max/mean 1.02)" in text
-    assert "n5 5.0 % 14 more idle: i0, i1, i2, i3, i4, i5, 4 more" in text
+    assert "n5 5.0 % ████████████████████████ 14 more idle: i0, i1, i2, i3, i4, i5, 4 more" in text
 
 
 def test_skew_says_who_was_away_and_who_costs_more(report: Report) -> None:
@@ -306,3 +307,17 @@ def test_several_formats_are_counted(report: Report) -> None:
     sources = [source, source, replace(source, format="kong", envelope="cri"), replace(source, format=None)]
     text = words(replace(report, input=replace(report.input, sources=sources)))
     assert "ingress-nginx (2 sources), kong in cri (1 source), unknown format (1 source)" in text
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_bars_of_groups_are_as_long_as_their_shares(report: Report, width: int) -> None:
+    """Bars begin below each other, whatever the names are, and differ to an eighth of a column."""
+    groups = [Group("東京", 160, 66.6, 10), Group("a-name", 79, 32.9, 1), Group("b", 1, 0.4, 1)]
+    lines = TableFormat(width=width).render(replace(report, skew=replace(report.skew, groups=groups))).splitlines()
+    rows = [next(line for line in lines if line.split()[:1] == [group.name]) for group in groups]
+    starts = [cell_len(re.split("[█▏]", row)[0]) for row in rows]
+    assert len(set(starts)) == 1
+    lengths = [row.count("█") for row in rows]
+    assert lengths[0] == min(24, width - starts[0])
+    assert lengths[1] == pytest.approx(lengths[0] * 79 / 160, abs=1)
+    assert rows[2].endswith("▏")

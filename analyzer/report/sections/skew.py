@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
+from analyzer.report.page import INDENT, LABEL
 from analyzer.report.sections import NAME, SHOWN, more
 from analyzer.report.text import duration, percentage, printable, size
 
@@ -12,18 +15,22 @@ if TYPE_CHECKING:
     from analyzer.readings.skew import Group, Grouping, Skew
     from analyzer.report.page import Page
 
+#: Columns of the longest bar.
+BAR = 24
+#: With fewer columns a bar tells nothing.
+_SHORTEST = 6
+_EIGHTHS = "▏▎▍▌▋▊▉"
 #: From here a measure other than requests is worth a word of its own.
 _WORTH = 1.2
 
 
 def skew(page: Page, reading: Skew) -> None:
     """Write the section."""
-    parts = [*_verdict(reading), *(_group(reading, group) for group in reading.groups[:SHOWN])]
-    page.section("Skew", [*parts, *more(len(reading.groups) - SHOWN)])
+    _grouping(page, "Skew", reading)
     page.section("", _costs(reading))
     for each in reading.also:
         if each.verdict == "uneven":
-            page.section("", [*_verdict(each), *(_group(each, group) for group in each.groups[:SHOWN])])
+            _grouping(page, "", each)
     page.section("", [_stretch(each) for each in reading.interruptions[:SHOWN]])
     page.section("", more(reading.interrupted - SHOWN))
     if reading.idle:
@@ -38,9 +45,34 @@ def _verdict(each: Grouping) -> list[str]:
     return [f"{each.verdict} over {where} (max/mean {each.max_over_mean:.2f})", each.reason]
 
 
-def _group(each: Grouping, group: Group) -> str:
-    pods = f" ({size(group.pods, 'pod')})" if group.pods and each.by in {"node", "zone"} else ""
-    return f"{printable(group.name, limit=NAME)} {percentage(group.share_pct)} %{pods}"
+def _grouping(page: Page, label: str, each: Grouping) -> None:
+    """Write the verdict, and a line with a bar for each of several groups."""
+    shown = each.groups[:SHOWN]
+    if len(shown) < 2:
+        page.section(label, [*_verdict(each), *(" ".join(_group(each, group)).strip() for group in shown)])
+        return
+    page.section(label, _verdict(each))
+    rows = [_group(each, group) for group in shown]
+    name, share, pods = (max(map(cell_len, column)) for column in zip(*rows, strict=True))
+    room = min(page.width - len(INDENT) - LABEL - name - share - pods - 3, BAR)
+    most = max(group.requests for group in shown) or 1
+    for group, row in zip(shown, rows, strict=True):
+        first = row[0] + " " * (name - cell_len(row[0]))
+        page.section("", [f"{first} {row[1]:>{share}} {row[2]:<{pods}} {_bar(group.requests / most, room)}".rstrip()])
+    page.section("", more(len(each.groups) - SHOWN))
+
+
+def _group(each: Grouping, group: Group) -> tuple[str, str, str]:
+    pods = f"({size(group.pods, 'pod')})" if group.pods and each.by in {"node", "zone"} else ""
+    return printable(group.name, limit=NAME), f"{percentage(group.share_pct)} %", pods
+
+
+def _bar(share: float, room: int) -> str:
+    """Draw a part of so many columns, to an eighth of a column."""
+    eighths = round(share * room * 8)
+    if room < _SHORTEST:
+        return ""
+    return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8 - 1] if eighths % 8 else "")
 
 
 def _costs(reading: Skew) -> list[str]:
