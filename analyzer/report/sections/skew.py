@@ -69,9 +69,9 @@ def _group(each: Grouping, group: Group) -> tuple[str, str, str]:
 
 def _bar(share: float, room: int) -> str:
     """Draw a part of so many columns, to an eighth of a column."""
-    eighths = round(share * room * 8)
     if room < _SHORTEST:
         return ""
+    eighths = round(share * room * 8)
     return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8 - 1] if eighths % 8 else "")
 
 
