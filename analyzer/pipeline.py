@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ import polars as pl
 from analyzer._version import __version__
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
+from analyzer.findings.evaluate import check, findings
+from analyzer.findings.facts import read_facts
+from analyzer.findings.log_facts import Read
+from analyzer.findings.rules import load_findings
 from analyzer.given import known_formats, names_of, open_cluster, threads, time_span
 from analyzer.given_limits import GivenLimits, need_durations
 from analyzer.logs import Log
@@ -144,6 +149,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         raise UsageError(f"--top: expected 0 or more, got {top}")
     known_cluster = open_cluster(cluster, list(controller))
     more_rules = [Path(folder) for folder in rules]
+    finding_rules = load_findings(more_rules)
+    check(finding_rules)
     classifier = Classifier(
         declared=declared(node=node, lb=lb, client=client, private=private),
         cluster=known_cluster.networks() if known_cluster else (),
@@ -168,7 +175,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     settings = [each.settings for each in known_cluster.controllers] if known_cluster else []
     origins = run.origins(known_cluster)
     run_signals = run.signals(tables)
-    return Report(
+    report = Report(
         version=__version__,
         input=run.input(tables, known_cluster, begun),
         preservation=preservation(labelled, recoverable=lost, top=top),
@@ -196,6 +203,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         ),
         timeline=timeline(tables.timeline, tables.bucket_seconds, labelled),
     )
+    read = Read(report, labelled=labelled, streams=origins, formats=run.formats(), senders=run.senders(classifier))
+    return replace(report, findings=findings(finding_rules, read_facts(read, known_cluster)))
 
 
 def _open_geo(files: list[Path]) -> GeoDatabase | None:

@@ -32,7 +32,7 @@ def rules_dir() -> Path:
     raise RuleError(f"{package}: expected the shipped rules in _rules or ../rules, got neither", "reinstall logscan")
 
 
-def rule_files(kind: Literal["formats", "envelopes", "networks"], extra: Sequence[Path] = ()) -> list[Path]:
+def rule_files(kind: Literal["formats", "envelopes", "networks", "findings"], extra: Sequence[Path] = ()) -> list[Path]:
     """Return the rule files of one kind: the shipped ones, then those of each folder in `extra`, each by name.
 
     Raises
@@ -55,7 +55,7 @@ def load_rule(path: Path, required: Sequence[str]) -> dict[str, Any]:
     RuleError
         Where the file is not TOML, or one of the keys `required` is no string.
     """
-    rule = _parse(path, _text(path).partition(_SAMPLES)[0])
+    rule = parse_toml(path, rule_text(path).partition(_SAMPLES)[0])
     for key in required:
         if not isinstance(rule.get(key), str):
             raise RuleError(f"{path}: expected a string under `{key}`, got {rule.get(key)!r}")
@@ -64,10 +64,11 @@ def load_rule(path: Path, required: Sequence[str]) -> dict[str, Any]:
 
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; `RuleError` names the file and what is wrong with it."""
-    return _parse(path, _text(path))
+    return parse_toml(path, rule_text(path))
 
 
-def _text(path: Path) -> str:
+def rule_text(path: Path) -> str:
+    """Read a rule file as text; `RuleError` says why it cannot be."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -76,7 +77,8 @@ def _text(path: Path) -> str:
         raise RuleError(f"{path}: expected TOML in UTF-8, got: {error}") from error
 
 
-def _parse(path: Path, text: str) -> dict[str, Any]:
+def parse_toml(path: Path, text: str) -> dict[str, Any]:
+    """Parse the text of a rule file, or a part of it; `RuleError` names the file and what is wrong with it."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from analyzer.addresses.ranges import parse_addresses
 from analyzer.errors import UsageError
 from analyzer.logs import Log, Work, node_of, pieces
 from analyzer.parsing.detect import by_detail
@@ -24,9 +25,10 @@ from analyzer.threads import ordered_map
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
+    from analyzer.addresses.classify import Classifier
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
     from analyzer.parsing.formats import Layout
@@ -128,10 +130,7 @@ class Run:
     def input(self, tables: Tables, cluster: Cluster | None, begun: float) -> Input:
         """What was read."""
         rows = [self._source_row(log, cluster) for log in self.logs]
-        kinds: dict[str, int] = {}
-        for log in self.logs:
-            for kind, count in log.other.kinds.items():
-                kinds[kind] = kinds.get(kind, 0) + count
+        kinds = _sums(log.other.kinds for log in self.logs)
         return Input(
             sources=rows,
             bytes=sum(row.bytes for row in rows),
@@ -149,11 +148,17 @@ class Run:
 
     def signals(self, tables: Tables) -> dict[str, int]:
         """What access lines and error-log lines gave away."""
-        found = dict(tables.signals)
-        for log in self.logs:
-            for name, count in log.other.signals.items():
-                found[name] = found.get(name, 0) + count
-        return found
+        return _sums([tables.signals, *(log.other.signals for log in self.logs)])
+
+    def formats(self) -> dict[str, int]:
+        """Lines that each format read."""
+        return _sums(log.formats for log in self.logs)
+
+    def senders(self, classifier: Classifier) -> pl.DataFrame:
+        """Who sent something else than a PROXY header: ``address``, ``count``, and what `classifier` says of them."""
+        found = _sums(log.other.senders for log in self.logs)
+        addresses = parse_addresses(pl.Series("address", list(found), pl.String))
+        return classifier.label(pl.DataFrame([addresses, pl.Series("count", list(found.values()), pl.Int64)]))
 
     def origins(self, cluster: Cluster | None) -> pl.DataFrame:
         """The node, pod and namespace that each stream came from, and the name of its log."""
@@ -185,3 +190,12 @@ class Run:
             error=log.error,
             formats=dict(sorted(log.formats.items(), key=lambda found: (-found[1], found[0]))),
         )
+
+
+def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add up counts by name."""
+    found: dict[str, int] = {}
+    for each in counts:
+        for name, count in each.items():
+            found[name] = found.get(name, 0) + count
+    return found

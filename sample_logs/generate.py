@@ -410,13 +410,14 @@ def generate(folder: Path) -> dict[str, Truth]:
         local = {"healthCheckNodePort": 31254} if policy == "Local" else {}
         controller = service(
             "ingress-nginx", "ingress-nginx-controller", "10.96.118.20", ("198.51.100.20",),
-            externalTrafficPolicy=policy, annotations={"metallb.io/ip-allocated-from-pool": "public"}, **local,
+            externalTrafficPolicy=policy, annotations={"metallb.io/ip-allocated-from-pool": "public"},
+            selector={"app.kubernetes.io/name": "controller"}, **local,
         )  # fmt: skip
         described = [pod("ingress-nginx", one.name, (one.node, one.address), "controller", image) for one in running]
         write_cluster(folder / policy.lower() / "cluster.json", [*nodes(), *web(), controller, *described])
     proxy = service(
         "kong", "kong-kong-proxy", "10.96.77.3", ("198.51.100.40", "10.0.9.5"), externalTrafficPolicy="Local",
-        healthCheckNodePort=30817,
+        healthCheckNodePort=30817, selector={"app.kubernetes.io/name": "proxy"},
         annotations={
             "load-balancer.hetzner.cloud/use-private-ip": "true",
             "load-balancer.hetzner.cloud/uses-proxyprotocol": "true",

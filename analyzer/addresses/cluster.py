@@ -307,4 +307,5 @@ def _controller(
             each for each in ingresses if each.namespace == workload.namespace and not names.isdisjoint(each.backends)
         ),
         sidecars=sidecars(workload),
+        options=dict(found.options),
     )

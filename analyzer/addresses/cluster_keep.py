@@ -27,7 +27,7 @@ from analyzer.addresses.cluster_objects import (
     variables,
 )
 from analyzer.addresses.cluster_proxy import CONFIG_KEYS, ISTIO_ANNOTATION, brief, config_of, is_contour
-from analyzer.addresses.cluster_services import INGRESS_CLASS, SERVICE_ANNOTATIONS, backends
+from analyzer.addresses.cluster_services import ACTS_ON_CLIENTS, INGRESS_CLASS, SERVICE_ANNOTATIONS, backends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -120,18 +120,20 @@ _POD: Object = {
 _SERVICE: Object = {
     "metadata": _NAMED["metadata"],
     "spec": dict.fromkeys(("clusterIP", "loadBalancerIP"), _address)
-    | dict.fromkeys(("clusterIPs", "externalIPs"), _addresses),
+    | dict.fromkeys(("clusterIPs", "externalIPs"), _addresses)
+    | _only(["externalTrafficPolicy"]),
     "status": {"loadBalancer": {"ingress": [{"ip": _address}]}},
 }
 _FRONT: Object = {
     "metadata": _NAMED["metadata"] | {"annotations": _only(sorted(SERVICE_ANNOTATIONS))},
     "spec": _SERVICE["spec"]
     | _only(["type", "externalTrafficPolicy", "internalTrafficPolicy", "healthCheckNodePort", "loadBalancerClass"])
-    | {"selector": text_map, "ports": [{"name": _plain}]},
+    | {"selector": text_map, "ports": [{"name": _plain}], "loadBalancerSourceRanges": _addresses},
     "status": _LB_STATUS,
 }
 _INGRESS: Object = {
-    "metadata": _NAMED["metadata"] | {"annotations": _only([INGRESS_CLASS])},
+    "metadata": _NAMED["metadata"]
+    | {"annotations": _only([INGRESS_CLASS]) | dict.fromkeys(sorted(ACTS_ON_CLIENTS), _there)},
     "spec": _only(["ingressClassName"]),
     "status": {"loadBalancer": {"ingress": [{"ip": _address}]}},
 }

@@ -44,12 +44,13 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service's cluster addresses, and those that the world reaches it by."""
+    """A Service's cluster addresses, and those that the world reaches it by; `is_local` by its own traffic policy."""
 
     namespace: str
     name: str
     cluster_addresses: tuple[int, ...]
     lb_addresses: tuple[int, ...]
+    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class ServiceFacts:
     """A Service in front of a controller, in the API's own words.
 
     `annotations` holds those keys alone that say how a load balancer treats the client's address. `ip_modes` are the
-    modes of its load balancer's addresses (``VIP``, ``Proxy``), where given.
+    modes of its load balancer's addresses (``VIP``, ``Proxy``), where given. `external_ips` and `source_ranges` say
+    whether it has any.
     """
 
     namespace: str
@@ -72,6 +74,8 @@ class ServiceFacts:
     lb_addresses: tuple[int, ...]
     lb_hostnames: tuple[str, ...]
     selector: Mapping[str, str] = field(hash=False)
+    external_ips: bool = False
+    source_ranges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class IngressFacts:
     """An Ingress or Gateway and the addresses that it got; `controller` is what its class says.
 
     `backends` are the names of the Services in front of a controller that it routes to: another proxy before it.
+    `acts_on_clients` are its annotations that limit or list clients by address.
     """
 
     kind: str
@@ -88,6 +93,7 @@ class IngressFacts:
     controller: str | None
     lb_addresses: tuple[int, ...]
     backends: tuple[str, ...]
+    acts_on_clients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,8 @@ class Controller:
         Load balancers that an Ingress of another controller puts in front of this one.
     sidecars
         Meshes whose proxy stands in the pods: ``istio``, ``linkerd``.
+    options
+        Further settings that act on clients by address, or change what address is seen.
     """
 
     kind: str
@@ -182,3 +190,4 @@ class Controller:
     lint: tuple[Lint, ...] = ()
     ingresses: tuple[IngressFacts, ...] = ()
     sidecars: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)

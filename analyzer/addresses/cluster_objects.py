@@ -26,11 +26,14 @@ KINDS = (
 )  # fmt: skip
 """Every kind that is read."""
 
+SSL_PASSTHROUGH = "enable-ssl-passthrough"
+"""The argument of ingress-nginx that puts a TCP proxy of its own before nginx's TLS listener."""
 #: Arguments that are read, and no others, of whatever program; those of Traefik in lower case, as it reads them.
 _FLAGS = frozenset({
     "configmap", "nginx-configmaps", "service-cluster-ip-range", "cluster-cidr", "proxy-mode", "use-proxy-protocol",
+    SSL_PASSTHROUGH,
 })  # fmt: skip
-_SWITCHES = frozenset({"use-proxy-protocol"})
+_SWITCHES = frozenset({"use-proxy-protocol", SSL_PASSTHROUGH})
 TRAEFIK_OPTION = re.compile(r"entrypoints\.([^.]+)\.(forwardedheaders|proxyprotocol)\.(trustedips|insecure)")
 
 KONG_VARIABLES = frozenset({

@@ -12,10 +12,12 @@ Cilium: docs.cilium.io (Ingress); Contour: projectcontour.io/docs; Istio: istio.
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.addresses.cluster_model import EVERYONE, ProxySettings
 from analyzer.addresses.cluster_objects import (
+    SSL_PASSTHROUGH,
     Object,
     containers,
     dicts,
@@ -41,6 +43,7 @@ CONFIG_KEYS = {
     "ingress-nginx": (
         "use-forwarded-headers", "use-proxy-protocol", "enable-real-ip", "proxy-real-ip-cidr", "forwarded-for-header",
         "compute-full-forwarded-for", "log-format-upstream", "log-format-escape-json", "log-format-escape-none",
+        "limit-req-status-code", "limit-conn-status-code", "whitelist-source-range",
     ),
     "f5-nginx": (
         "proxy-protocol", "real-ip-header", "set-real-ip-from", "real-ip-recursive",
@@ -55,6 +58,9 @@ CONFIG_KEYS = {
 }  # fmt: skip
 """The keys of a controller's ConfigMap whose values are read."""
 
+_OPTIONS = ("limit-req-status-code", "limit-conn-status-code", "whitelist-source-range")
+"""Of ingress-nginx, those that act on clients by address: not how it learns the address."""
+
 ISTIO_ANNOTATION = "proxy.istio.io/config"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False", ""})
@@ -67,11 +73,15 @@ _KONG_FORMAT = re.compile(r"(\S+)\s+((?:escape=\w+\s+)?)'(.*)'\s*", re.DOTALL)
 
 
 class Found(NamedTuple):
-    """What was read of a controller: its settings, its log format, and the ConfigMap that they came from."""
+    """What was read of a controller: its settings, its log format, and the ConfigMap that they came from.
+
+    `options` are such as `Controller` has.
+    """
 
     settings: ProxySettings
     log_format: str | None = None
     config: Object | None = None
+    options: Mapping[str, str] = MappingProxyType({})
 
 
 def go_bool(value: str) -> bool | None:
@@ -154,7 +164,10 @@ def _ingress_nginx(workload: Workload, objects: Mapping[str, Sequence[Object]]) 
     elif data.get("forwarded-for-header"):
         reading.set("header", data["forwarded-for-header"])
     reading.default(header="X-Forwarded-For")
-    return Found(reading.settings(), _nginx_format(data), config)
+    options = {key: data[key] for key in _OPTIONS if data.get(key)}
+    if flags(workload.spec).get(SSL_PASSTHROUGH) in ("", "true"):
+        options[SSL_PASSTHROUGH] = "true"
+    return Found(reading.settings(), _nginx_format(data), config, options)
 
 
 def _nginx_format(data: Mapping[str, str]) -> str | None:

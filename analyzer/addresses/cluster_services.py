@@ -67,6 +67,17 @@ SERVICE_ANNOTATIONS = frozenset({
     f"{_BETA}load-balancer-source-ranges", "service.kubernetes.io/topology-mode",
 })  # fmt: skip
 INGRESS_CLASS = "kubernetes.io/ingress.class"
+ACTS_ON_CLIENTS = frozenset(
+    f"nginx.ingress.kubernetes.io/{key}"
+    for key in (
+        "limit-rps", "limit-rpm", "limit-connections", "whitelist-source-range", "allowlist-source-range",
+        "denylist-source-range",
+    )
+)  # fmt: skip
+"""Annotations of Ingresses that limit or list clients by address.
+
+https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/
+"""
 
 
 def service(item: Object) -> Service:
@@ -78,6 +89,7 @@ def service(item: Object) -> Service:
         name=name,
         cluster_addresses=numbers([*texts(spec.get("clusterIPs")), text(spec, "clusterIP")]),
         lb_addresses=numbers([*_published(item), *texts(spec.get("externalIPs")), text(spec, "loadBalancerIP")]),
+        is_local=spec.get("externalTrafficPolicy") == "Local",
     )
 
 
@@ -99,6 +111,8 @@ def service_facts(item: Object) -> ServiceFacts:
         lb_addresses=plain.lb_addresses,
         lb_hostnames=tuple(name for entry in ingress if (name := text(entry, "hostname"))),
         selector=text_map(spec.get("selector")),
+        external_ips=bool(texts(spec.get("externalIPs"))),
+        source_ranges=bool(texts(spec.get("loadBalancerSourceRanges"))),
     )
 
 
@@ -116,12 +130,13 @@ def entrances(
     found = []
     for item in objects["Ingress"]:
         namespace, name = identity(item)
-        class_name = text(sub(item, "spec"), "ingressClassName")
-        class_name = class_name or text(sub(item, "metadata", "annotations"), INGRESS_CLASS)
+        annotations = sub(item, "metadata", "annotations")
+        class_name = text(sub(item, "spec"), "ingressClassName") or text(annotations, INGRESS_CLASS)
         controller = classes.get(class_name) if class_name else None
         addresses = numbers(_published(item))
+        acting = tuple(sorted(ACTS_ON_CLIENTS.intersection(annotations)))
         found.append(
-            IngressFacts("Ingress", namespace, name, class_name, controller, addresses, backends(item, fronts))
+            IngressFacts("Ingress", namespace, name, class_name, controller, addresses, backends(item, fronts), acting)
         )
     for item in objects["Gateway"]:
         listed = dicts(sub(item, "status").get("addresses"))

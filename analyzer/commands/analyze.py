@@ -16,6 +16,9 @@ from analyzer.commands.output import DONE, GATE_MISSED, NOTHING_READ, UNREADABLE
 from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.findings.model import Finding
     from analyzer.report.model import Report
 
 
@@ -79,10 +82,15 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
         float | None,
         typer.Option(metavar="PCT", min=0, max=100, help="Exit with 1 when fewer percent are preserved."),
     ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FINDING|SEVERITY", help="Exit with 1 when there is such a finding. Repeatable."),
+    ] = None,
     workers: options.Workers = None,
     quiet: options.Quiet = False,
 ) -> int:
     """Read access logs and print whether client IPs are preserved."""
+    _check_gates(fail_on or (), rules or ())
     span = options.as_time("--since", since), options.as_time("--until", until)
     if workers is not None:
         os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
@@ -126,7 +134,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     if output is not None and is_one_of(str(output), [*(row.uri for row in report.input.sources), str(rejects or "-")]):
         raise UsageError(f"--output: expected a file that is not read or written otherwise, got {output}")
     _write(report, format_.value, output)
-    return _status(report, fail_under)
+    return _status(report, fail_under, fail_on or ())
 
 
 def _note_portable_scanner() -> None:
@@ -145,7 +153,18 @@ def _write(report: Report, format_name: str, output: Path | None) -> None:
     write_text(load_format(format_name).render(report), output)
 
 
-def _status(report: Report, fail_under: float | None) -> int:
+def _check_gates(fail_on: Sequence[str], rules: Sequence[Path]) -> None:
+    """A gate that no finding can miss is a mistake."""
+    from analyzer.findings.model import SEVERITIES  # noqa: PLC0415
+    from analyzer.findings.rules import chosen, load_findings  # noqa: PLC0415
+
+    named = [name for name in fail_on if name not in SEVERITIES]
+    known = load_findings(rules) if named else []
+    for name in named:
+        chosen(known, name, "--fail-on")
+
+
+def _status(report: Report, fail_under: float | None, fail_on: Sequence[str]) -> int:
     """The exit code, with a line on stderr where it is not 0."""
     broken = [row for row in report.input.sources if row.error]
     for row in broken:
@@ -160,7 +179,17 @@ def _status(report: Report, fail_under: float | None) -> int:
         got = "no request to judge" if preserved is None else f"{preserved:g} %"
         say(f"--fail-under: expected at least {fail_under:g} % preserved, got {got}")
         return GATE_MISSED
+    caught = [found.id for found in report.findings if _is_caught(found, fail_on)]
+    if caught:
+        say(f"--fail-on: expected no such finding, got {', '.join(caught)}", f"logscan explain {caught[0]}")
+        return GATE_MISSED
     return DONE
+
+
+def _is_caught(found: Finding, fail_on: Sequence[str]) -> bool:
+    from analyzer.findings.model import SEVERITIES  # noqa: PLC0415
+
+    return found.id in fail_on or any(name in fail_on for name in SEVERITIES[SEVERITIES.index(found.severity) :])
 
 
 def _nothing_read(report: Report) -> tuple[str, str]:

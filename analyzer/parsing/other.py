@@ -8,9 +8,14 @@ lines when the quoted bytes hold newlines.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from analyzer.parsing.log_format import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ERROR_LINE = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:debug|info|notice|warn|error|crit|alert|emerg)\] "
 #: kind -> lines that are of it.
@@ -47,22 +52,31 @@ _KINDS = {
 #: ngx_http_request.c; HAProxy src/connection.c).
 _SIGNALS = {
     "broken_proxy_header": ('broken header: "', "Received something which does not look like a PROXY protocol header"),
+    "empty_proxy_header": ('broken header: "" while reading PROXY protocol',),
     "limiting_requests": ("limiting requests, excess:",),
     "limiting_connections": ("limiting connections by zone",),
     "plain_to_tls_listener": ("client sent plain HTTP request to HTTPS port",),
 }
 _QUOTE_BEGINS, _QUOTE_ENDS = 'broken header: "', "while reading PROXY protocol"
+#: Who sent what is no PROXY header; nginx names the peer at the end of the record (ngx_log_error of a listener).
+_SENDER = f"{_QUOTE_ENDS}, client: ([0-9a-fA-F:.]+)"
+_NOTHING_SENT = f'{_QUOTE_BEGINS}" {_QUOTE_ENDS}'
+_MOST_SENDERS = 1000
 _TOO_LONG = REASONS.index("too_long")
 #: Lines that an error record may have: nginx cuts it at so many bytes (NGX_MAX_ERROR_STR in src/core/ngx_log.h).
 _MOST_CONTINUED = 2048
 
 
 class OtherLines:
-    """Tells other lines from rejected ones, for one source whose misfits come in order."""
+    """Tells other lines from rejected ones, for one source whose misfits come in order.
+
+    `senders` counts, by address, who sent something else than the PROXY header that was expected.
+    """
 
     def __init__(self) -> None:
         self.kinds: dict[str, int] = {}
         self.signals: dict[str, int] = dict.fromkeys(_SIGNALS, 0)
+        self.senders: dict[str, int] = {}
         self._continues_at: int | None = None  # number of the line that an unfinished error record goes on in
 
     def add(self, later: OtherLines) -> None:
@@ -71,12 +85,18 @@ class OtherLines:
             self.count(kind, count)
         for name, count in later.signals.items():
             self.signals[name] += count
+        self._count_senders(later.senders.items())
         self._continues_at = later._continues_at
 
     def count(self, kind: str, lines: int) -> None:
         """Count lines of a kind."""
         if lines:
             self.kinds[kind] = self.kinds.get(kind, 0) + lines
+
+    def _count_senders(self, counted: Iterable[tuple[str, int]]) -> None:
+        for sender, count in counted:
+            if sender in self.senders or len(self.senders) < _MOST_SENDERS:
+                self.senders[sender] = self.senders.get(sender, 0) + count
 
     def end_piece(self, lines: int) -> None:
         """A piece of so many lines is over; the lines of the next one are numbered from 0 again."""
@@ -95,6 +115,9 @@ class OtherLines:
         errors = labelled.filter(pl.col("kind").is_in(["error-log", "connection-error"]))["text"]
         for name, signs in _SIGNALS.items():
             self.signals[name] += int(errors.str.contains_any(list(signs)).sum())
+        if self.signals["broken_proxy_header"]:
+            senders = errors.filter(~errors.str.contains(_NOTHING_SENT, literal=True)).str.extract(_SENDER)
+            self._count_senders(senders.drop_nulls().value_counts().sort("text").iter_rows())
         return labelled.filter(pl.col("kind").is_null()).drop("text", "kind")
 
     def _join_records(self, labelled: pl.DataFrame) -> list[str | None]:

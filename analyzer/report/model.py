@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from analyzer.findings.model import Finding
     from analyzer.readings.geo import Geo
     from analyzer.readings.preservation import Preservation
     from analyzer.readings.rate_limit import RateLimit
@@ -105,7 +106,7 @@ class Report:
     geo: Geo
     rate_limit: RateLimit
     timeline: Timeline
-    findings: list[dict[str, object]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def to_json(self) -> str:
         """Write the report as JSON, schema ``logscan.report/1``, with a newline at the end."""

@@ -44,15 +44,15 @@ class Page:
         for index, line in enumerate(flow(parts, self.width - len(INDENT) - LABEL, gap)):
             self.line(line, style, label=f"{label if index == 0 else '':<{LABEL}}")
 
-    def whole(self, text: str, *, label: str = "", style: str = "") -> None:
-        """Add one line as it is, however long: broken, it could not be pasted."""
-        self._lines.append(Text.assemble((f"{INDENT}{label:<{LABEL}}", "bold"), (printable(text), style)))
+    def whole(self, text: str, style: str = "", *, label: str = "", width: int = LABEL) -> None:
+        """Add one line as it is under a label of `width` columns, however long: broken, it could not be pasted."""
+        self._lines.append(Text.assemble((f"{INDENT}{label:<{width}}", "bold"), (printable(text), style)))
 
-    def words(self, label: str, text: str, *, style: str = "", width: int = LABEL) -> None:
+    def words(self, label: str, text: str, style: str = "", *, label_style: str = "bold", width: int = LABEL) -> None:
         """Add a sentence under a label of `width` columns, broken between words."""
         lines = flow(text.split(" "), self.width - len(INDENT) - width, " ")
         for index, line in enumerate(lines or [""]):
-            self.line(line, style, label=f"{label if index == 0 else '':<{width}}")
+            self.line(line, style, label=f"{label if index == 0 else '':<{width}}", label_style=label_style)
 
     def blank(self) -> None:
         """Add an empty line, unless there is one."""

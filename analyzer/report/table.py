@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from analyzer.report.page import Page, terminal
 from analyzer.report.sections.addresses import addresses
+from analyzer.report.sections.findings import findings
 from analyzer.report.sections.geo import geo
 from analyzer.report.sections.headline import headline
 from analyzer.report.sections.rate_limit import rate_limit
@@ -42,6 +43,8 @@ class TableFormat:
         page = Page(self._width)
         headline(page, report)
         addresses(page, report.preservation)
+        page.blank()
+        findings(page, report)
         page.blank()
         trust(page, report.trust)
         skew(page, report.skew)

@@ -395,6 +395,7 @@ def test_one_stream_of_access_and_error_lines(scanner: str, traffic: Traffic, mo
         **SIGNALS,
         "plain_to_tls_listener": int(traffic.encrypted),
         "broken_proxy_header": 2,
+        "empty_proxy_header": 0,
         "limiting_requests": 1,
         "limiting_connections": 0,
     }

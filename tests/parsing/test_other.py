@@ -124,10 +124,27 @@ def test_signals() -> None:
     assert rejected == []
     assert other.signals == {
         "broken_proxy_header": 2,
+        "empty_proxy_header": 0,
         "limiting_requests": 2,
         "limiting_connections": 1,
         "plain_to_tls_listener": 1,
     }
+
+
+def test_senders_of_what_is_no_proxy_header() -> None:
+    """Who sent something else is counted by address, over several lines too; who sent nothing is not among them."""
+    empty = ON_ONE_LINE.replace(b"\x16\x03\x01", b"")
+    other, _ = sort(b"".join((*BROKEN, ACCESS, ON_ONE_LINE, empty, *BROKEN)))
+    assert other.senders == {"10.0.0.10": 2, "::1": 1}
+    assert (other.signals["broken_proxy_header"], other.signals["empty_proxy_header"]) == (4, 1)
+
+
+def test_senders_are_bounded() -> None:
+    """However many addresses send nonsense, a thousand of them are remembered."""
+    lines = (ON_ONE_LINE.replace(b"::1", f"2001:db8::{number:x}".encode()) for number in range(1500))
+    other, _ = sort(b"".join(lines))
+    assert len(other.senders) == 1000
+    assert other.signals["broken_proxy_header"] == 1500
 
 
 def test_signals_are_of_error_lines_only() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from analyzer.findings.model import Finding, Fix
 from analyzer.readings.geo import AutonomousSystem, Country, Geo
 from analyzer.readings.preservation import AddressRow, ClassCount, Excluded, KindRow, Preservation
 from analyzer.readings.rate_limit import RateLimit, Simulation, Suggestion
@@ -110,6 +111,27 @@ def report() -> Report:
             [Point(START, 100, 100, 0, 0.0), Point(START + timedelta(minutes=1), 100, 80, 80, 100.0),
              Point(START + timedelta(minutes=2), 5, 0, 0, None)],
         ),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def finding() -> Finding:
+    """Return what explains that addresses are lost."""
+    return Finding(
+        id="external-traffic-policy-cluster",
+        severity="error",
+        title="Nodes masquerade",
+        because="externalTrafficPolicy is Cluster on web/front: nodes masquerade",
+        share_pct=85.1,
+        evidence={"node_pct": 85.1, "service": "web/front"},
+        fixes=[
+            Fix(
+                platform="any", controller="ingress-nginx", load_balancer="any", text="Set the policy to Local",
+                note=None,
+                patch="helm upgrade x --set controller.service.externalTrafficPolicy=Local",
+                verify="logscan analyze LOG", source="https://example.org/", recognised=True,
+            )
+        ],
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from analyzer.errors import UsageError
 from analyzer.report import FORMATS, load_format
 
 if TYPE_CHECKING:
+    from analyzer.findings.model import Finding
     from analyzer.report.model import RejectedSample, Report
 
 CONTRACT = {
@@ -98,14 +99,14 @@ def test_schema_refuses_what_is_not_a_report(validator: jsonschema.Draft202012Va
     assert not validator.is_valid(document)
 
 
-def test_findings_are_valid(validator: jsonschema.Draft202012Validator, report: Report) -> None:
-    """The schema knows what findings look like."""
-    document = json.loads(report.to_json())
-    document["findings"] = [
-        {"id": "x", "severity": "error", "title": "t", "evidence": {"node_pct": 15.0},
-         "fixes": [{"platform": "any", "controller": "kong", "text": "t", "patch": None, "source": "s"}]}
-    ]  # fmt: skip
+def test_findings_are_valid(validator: jsonschema.Draft202012Validator, report: Report, finding: Finding) -> None:
+    """A finding has every key of the contract."""
+    document = json.loads(replace(report, findings=[finding]).to_json())
     validator.validate(document)
+    assert {"id", "severity", "title", "evidence", "fixes"} <= set(document["findings"][0])
+    assert {"platform", "controller", "text", "patch", "source"} <= set(document["findings"][0]["fixes"][0])
+    del document["findings"][0]["evidence"]
+    assert not validator.is_valid(document)
 
 
 def test_times_are_utc_and_numbers_are_short(report: Report) -> None:

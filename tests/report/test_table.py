@@ -18,6 +18,7 @@ from analyzer.report import load_format
 from analyzer.report.table import TableFormat
 
 if TYPE_CHECKING:
+    from analyzer.findings.model import Finding
     from analyzer.report.model import RejectedSample, Report
 
 SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
@@ -51,25 +52,47 @@ def test_three_lines_say_what_why_and_what_next(report: Report) -> None:
 
 
 def test_next_step_depends_on_what_is_missing(report: Report) -> None:
-    """Without a cluster file it is asked for; with one the step is about what stands in for visitors."""
+    """Without a cluster file it is asked for; with one it is asked what private addresses are."""
     named = replace(report, input=replace(report.input, cluster="cluster.json"))
-    assert "next masquerading: see externalTrafficPolicy of the Service" in words(named)
     private = KindRow("private", "rfc1918", 900, 0, 30.0, 2, ["10.1.0.4", "10.1.0.5"], ["special-purpose: 10.0.0.0/8"])
     assert "next say what they are with --node, --lb or --client CIDR" in words(with_kinds(named, private))
     pods = replace(private, kind="pod")
     assert "next " not in words(with_kinds(named, pods))
     balancer = KindRow("lb", "cdn", 900, 0, 30.0, 1, ["192.0.2.1"], ["networks/cdn.toml: x"])
-    assert "next read PROXY protocol or X-Forwarded-For from these addresses" in words(with_kinds(report, balancer))
     assert "because 1 load balancer address (cdn) stands for <0.1 % of requests" in words(with_kinds(report, balancer))
 
 
-def test_unread_proxy_protocol_comes_first(report: Report) -> None:
-    """Where a load balancer's PROXY protocol is not read, that is the next step; a scanner's few tries are not."""
-    requests = report.preservation.requests
-    many = replace(report, signals={"proxy_v1_to_plain_listener": requests // 10})
-    assert "next PROXY protocol is sent and not read: set it at both ends" in words(many)
-    few = replace(report, signals={"proxy_v1_to_plain_listener": requests // 100})
-    assert "PROXY protocol is sent" not in words(few)
+def test_a_finding_says_why_and_what_mends_it(report: Report, finding: Finding) -> None:
+    """What explains the loss stands in the headline, with a patch where it fits and a sentence where it does not."""
+    found = replace(report, findings=[finding])
+    lines = TableFormat(width=100).render(found).splitlines()
+    assert lines[1] == "  because         externalTrafficPolicy is Cluster on web/front: nodes masquerade"
+    assert lines[2] == "  fix             helm upgrade x --set controller.service.externalTrafficPolicy=Local"
+    assert lines[3] == "                  logscan explain external-traffic-policy-cluster"
+    narrow = TableFormat(width=80).render(found).splitlines()
+    assert narrow[3] == "  fix             Set the policy to Local"
+    assert "Findings" not in words(found), "there is no more to say"
+
+
+def test_findings_are_listed_beside_the_one_that_leads(report: Report, finding: Finding) -> None:
+    """Each has its severity, reason and fix; where nothing is lost an error leads all the same."""
+    other = replace(finding, id="local-single-replica", severity="warning", because="one pod", share_pct=None)
+    text = words(replace(report, findings=[finding, other]))
+    assert "Findings error external-traffic-policy-cluster warning local-single-replica one pod" in text
+    assert "one pod fix: Set the policy to Local logscan explain NAME" in text
+    forged = replace(finding, id="forged-addresses", because="addresses are forged", share_pct=None)
+    sound = replace(report.preservation, verdict="preserved", preserved_pct=100.0)
+    assert "because addresses are forged" in words(replace(report, preservation=sound, findings=[forged, other]))
+    warned = words(replace(report, preservation=sound, findings=[other]))
+    assert "because one pod" not in warned
+    assert "warning local-single-replica one pod" in warned
+
+
+def test_a_hostile_finding_cannot_drive_the_terminal(report: Report, finding: Finding) -> None:
+    """Names of a cluster file reach findings, and lose what a terminal would act on."""
+    hostile = replace(finding, because="on \x1b[2Jx\u202e/y", fixes=[replace(finding.fixes[0], patch="\x1b]0;a\x07")])
+    text = TableFormat(width=80).render(replace(report, findings=[hostile, replace(hostile, severity="info")]))
+    assert not any(char in text for char in "\x1b\x07\u202e")
 
 
 def test_preserved_asks_for_nothing(report: Report) -> None:

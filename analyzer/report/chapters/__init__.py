@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.report.chapters.addresses import addresses, classes
+from analyzer.report.chapters.findings import findings
 from analyzer.report.chapters.geo import geo
 from analyzer.report.chapters.headline import headline
 from analyzer.report.chapters.rate_limit import rate_limit
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def document(report: Report) -> Document:
     """Say in words, tables and charts what a report holds."""
     sections = (
+        findings(report.findings),
         timeline(report.timeline),
         classes(report.preservation),
         addresses(report.preservation),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from analyzer.findings.model import leading
 from analyzer.readings.shares import percent
 from analyzer.report.document import TONES, Headline, Share, Verdict
+from analyzer.report.sections import LOST
 from analyzer.report.sections.headline import HEADLINES, because, next_step
 from analyzer.report.text import number, percentage, size
 
@@ -19,10 +21,16 @@ def headline(report: Report) -> Headline:
     """Say it."""
     reading = report.preservation
     name, _ = HEADLINES[reading.verdict]
-    lines = {"Because": because(reading, sys.maxsize, report.input.parsed)}
-    step = next_step(report)
-    if step:
-        lines["Next"] = step
+    found = leading(report.findings, lost=reading.verdict in LOST)
+    if found is None:
+        lines = {"Because": because(reading, sys.maxsize, report.input.parsed)}
+        step = next_step(report)
+        if step:
+            lines["Next"] = step
+    else:
+        lines = {"Because": found.because}
+        if found.fixes:
+            lines["Fix"] = found.fixes[0].text
     return Headline(
         Verdict(name.capitalize(), TONES.get(reading.verdict, "plain")), _share(reading), lines, _stack(reading)
     )

@@ -9,6 +9,8 @@ SHOWN = 6
 NAME = 48
 """Longest name in such a list: leaves room for its numbers."""
 SAMPLES = 3
+LOST = ("partly", "not-preserved")
+"""Verdicts of preservation that there is a reason to look for."""
 READY = {"ready": "READY", "partly": "PARTLY READY", "not-ready": "NOT READY", "unknown": "CANNOT TELL"}
 
 

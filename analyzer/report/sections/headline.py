@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.findings.model import leading
 from analyzer.readings.shares import percent
 from analyzer.report.page import GAP, INDENT, first_that_fits
+from analyzer.report.sections import LOST
 from analyzer.report.sections.addresses import left_out
 from analyzer.report.text import number, percentage, size
 
 if TYPE_CHECKING:
+    from analyzer.findings.model import Finding
     from analyzer.readings.preservation import KindRow, Preservation
     from analyzer.report.model import Report
     from analyzer.report.page import Page
@@ -20,13 +23,6 @@ HEADLINES = {
     "partly": ("PARTLY PRESERVED", "bold yellow"),
     "not-preserved": ("NOT PRESERVED", "bold red"),
     "unknown": ("CANNOT TELL", "bold yellow"),
-}
-_PROXY_SIGNALS = ("proxy_v1_to_plain_listener", "proxy_v2_to_plain_listener")
-_UNREAD_PROXY = 0.05
-"""Share of requests from which on an unread PROXY protocol is no scanner's try but the load balancer's."""
-_STEPS = {
-    "node": "masquerading: see externalTrafficPolicy of the Service",
-    "lb": "read PROXY protocol or X-Forwarded-For from these addresses",
 }
 _NOUNS = {"node": "node address", "lb": "load balancer address", "private": "private address"}
 
@@ -49,10 +45,15 @@ def headline(page: Page, report: Report) -> None:
     if reading.verdict == "unknown":
         line = f"none of {size(reading.requests, 'request')} can be judged"
     page.line(line, label=f"{verdict:<{width}}", label_style=style)
-    page.line(because(reading, room, report.input.parsed), label=f"{'because':<{width}}")
-    step = next_step(report)
-    if step:
-        page.line(step, label=f"{'next':<{width}}")
+    found = leading(report.findings, lost=reading.verdict in LOST)
+    if found is None:
+        page.line(because(reading, room, report.input.parsed), label=f"{'because':<{width}}")
+        step = next_step(report)
+        if step:
+            page.line(step, label=f"{'next':<{width}}")
+    else:
+        page.words("because", found.because, width=width)
+        _fix(page, found, room, width)
     page.blank()
 
 
@@ -84,20 +85,30 @@ def because(reading: Preservation, room: int, parsed: int) -> str:
     return first_that_fits(room, *(", ".join([part[0] + end, *part[1:]]) for part in lists for end in ends))
 
 
+def _fix(page: Page, found: Finding, room: int, width: int) -> None:
+    """Say what mends it: what to paste where that fits on the line, else in words; and where the rest stands."""
+    explain = f"logscan explain {found.id}"
+    if not found.fixes:
+        page.line(explain, label=f"{'more':<{width}}")
+        return
+    fix = found.fixes[0]
+    if fix.patch is not None and "\n" not in fix.patch and first_that_fits(room, fix.patch, "") == fix.patch:
+        page.line(fix.patch, label=f"{'fix':<{width}}")
+    else:
+        page.words("fix", fix.text, width=width)
+    page.line(explain, "dim", label=" " * width)
+
+
 def next_step(report: Report) -> str | None:
-    """Say what to do next, if there is anything."""
+    """Say what is missing, if anything is."""
     reading = report.preservation
     if report.input.parsed == 0:
         return "give --log-format with the log_format of the controller" if report.input.lines else None
-    if reading.verdict not in ("partly", "not-preserved"):
+    if reading.verdict not in LOST:
         return None
-    unread = sum(report.signals.get(name, 0) for name in _PROXY_SIGNALS)
-    if unread > _UNREAD_PROXY * reading.requests:
-        return "PROXY protocol is sent and not read: set it at both ends"
-    lost = [row for row in reading.kinds if row.class_ in ("node", "private") and row.considered > row.preserved]
+    lost = [row for row in reading.kinds if row.class_ in ("node", "private")]
     if lost and report.input.cluster is None:
         return "give --cluster cluster.json to name the nodes"
     if any(row.class_ == "private" and row.kind not in ("pod", "service") for row in lost):
         return "say what they are with --node, --lb or --client CIDR"
-    stand_in = max((row for row in reading.kinds if row.class_ in _STEPS), key=lambda row: row.considered, default=None)
-    return _STEPS[stand_in.class_] if stand_in else None
+    return None

@@ -1,0 +1,97 @@
+"""A rule of ``rules/findings/``, and the finding that a report makes of it. Importing this loads no Polars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+SEVERITIES = ("error", "warning", "info")
+ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change that mends it, for one platform and one controller; ``any`` is for all.
+
+    Parameters
+    ----------
+    platform, controller, load_balancer
+        As the facts of these names have them; several are joined by a blank.
+    text, note
+        What to do, in a short sentence; what else is to know of it.
+    patch
+        What to paste: Helm values, a command, environment, an annotation. None where nothing can be pasted.
+    verify
+        How to see with logscan that it worked.
+    source
+        Where the product says so.
+    recognised
+        The platform, controller and load balancer are those that were found; False is an alternative.
+    """
+
+    platform: str
+    controller: str
+    load_balancer: str
+    text: str
+    note: str | None
+    patch: str | None
+    verify: str
+    source: str
+    recognised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found: `because` says it in a sentence with its numbers, `evidence` holds the facts behind it.
+
+    `share_pct` is the share of considered requests whose address it explains the loss of, None where it explains none.
+    """
+
+    id: str
+    severity: str
+    title: str
+    because: str
+    share_pct: float | None
+    evidence: dict[str, object]
+    fixes: list[Fix]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The head of a rule file: all that is needed to tell whether it holds.
+
+    `share` names the fact that says how many requests it explains; `supersedes` are ids of more general findings.
+    """
+
+    id: str
+    severity: str
+    title: str
+    condition: str
+    because: str
+    file: Path
+    evidence: tuple[str, ...] = ()
+    share: str | None = None
+    supersedes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The rest of a rule file, with the places of facts still in its texts."""
+
+    explanation: str
+    fixes: tuple[Fix, ...] = field(default=())
+
+
+def leading(findings: Iterable[Finding], *, lost: bool) -> Finding | None:
+    """Return the finding that a headline names, of findings in order.
+
+    Where addresses are lost it is the first that explains it, and else, or where none does, the first error.
+    """
+    listed = list(findings)
+    explaining = (each for each in listed if lost and each.share_pct is not None)
+    errors = (each for each in listed if each.severity == "error")
+    return next(explaining, None) or next(errors, None)
