@@ -143,6 +143,7 @@ def switched_half_way(lab: Lab) -> None:
     lab.network.spread(*_THEIR_NODES)
     lab.serve("Cluster", *_TWO)
     lab.send(lab.visitors.visit(MANY // 2))
+    lab.pass_time(minutes=30)
     lab.serve("Local", *_TWO)
     lab.send(lab.visitors.visit(MANY // 2))
 
@@ -154,6 +155,7 @@ def rolling_update(lab: Lab) -> None:
     lab.network.spread(*_THEIR_NODES)
     lab.serve("Local", *_TWO)
     lab.send(lab.visitors.visit(MANY // 2))
+    lab.pass_time(minutes=30)
     lab.stop("controller-1")
     lab.serve("Local", "controller-2")
     lab.send(lab.visitors.visit(20), patience=0.1)

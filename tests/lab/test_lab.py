@@ -140,6 +140,7 @@ def test_skew_is_that_of_the_balancing(name: str, by: str, verdict: str, ran: Pl
     assert skew["verdict"] == verdict
     if by == "pod":
         assert sorted(group["requests"] for group in skew["groups"]) == sorted(left.truth.pods.values())
+        assert skew["fits"] == ("by_node" if verdict == "uneven" else "even")
 
 
 def test_a_limit_rejects_what_the_replay_says(ran: Play) -> None:
@@ -163,6 +164,12 @@ def test_private_visitors_are_no_proxies(ran: Play) -> None:
     for with_cluster in (True, False):
         classes = analyzed(ran("vpn_clients"), with_cluster=with_cluster)["preservation"]["classes"]
         assert classes["node"]["requests"] == classes["lb"]["requests"] == 0
+
+
+def test_a_change_stands_in_the_timeline(ran: Play) -> None:
+    """The percentage goes from nothing to all at the moment when the policy was changed."""
+    points = analyzed(ran("switched_half_way"))["timeline"]["points"]
+    assert [point["preserved_pct"] for point in (points[0], points[-1])] == [0, 100]
 
 
 def test_a_network_leaves_nothing_behind() -> None:

@@ -36,7 +36,7 @@ class Visitors:
             for version in versions
         ]
         devices = (1, 1, 1, 2)
-        self._people = [(self._public(), rng.choices(self._browsers, k=rng.choice(devices))) for _ in range(400)]
+        self._people = [(self._public(), rng.choices(self._browsers, k=rng.choice(devices))) for _ in range(1000)]
 
     def _public(self) -> str:
         rng = self._rng
