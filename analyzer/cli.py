@@ -12,7 +12,15 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from analyzer.commands import analyze, explain, formats, networks, plan, snapshot  # noqa: F401 - in the order of the help
+from analyzer.commands import (  # noqa: F401 - in the order of the help
+    analyze,
+    explain,
+    formats,
+    networks,
+    plan,
+    snapshot,
+    state,
+)
 from analyzer.commands.app import app
 from analyzer.commands.output import DONE, UNREADABLE, say
 from analyzer.errors import LogscanError, UsageError

@@ -8,7 +8,8 @@
     ├── FormatError     a log format that is unknown or cannot be compiled
     ├── RuleError       a file under ``rules/`` or ``--rules`` that cannot be used
     ├── ClusterError    a cluster file that is not what kubectl writes
-    └── GeoError        a geo database that is not one
+    ├── GeoError        a geo database that is not one
+    └── StateError      what --state keeps, and cannot be read or written
 
 `LogscanWarning` is no error: what `analyzer.scan` could not read and left out.
 
@@ -60,3 +61,7 @@ class ClusterError(LogscanError):
 
 class GeoError(LogscanError):
     """A geo database that cannot be read."""
+
+
+class StateError(LogscanError):
+    """A state that cannot be read or written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from analyzer.errors import SourceError
 from analyzer.parsing.batches import Batch, batches
@@ -15,7 +15,8 @@ from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
 from analyzer.piece_scan import SAMPLE_BYTES, rejected
 from analyzer.report.model import RejectedSample
-from analyzer.sources import Opener, Piece, Reader, Source
+from analyzer.sources import Opener, Piece, Reader, Source, open_source
+from analyzer.sources.reading import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
     from analyzer.piece_scan import Rejected, Scanned
+    from analyzer.sources.reading import OpenEnd
 
 #: Blocks of a source that are tried with every format where its first bytes have none.
 _TRIED_BLOCKS = 8
@@ -30,13 +32,21 @@ _TRIED_BLOCKS = 8
 
 @dataclass
 class Log:
-    """A source on its way through."""
+    """A source on its way through.
+
+    One that `grows` is read to its last whole line, from the byte `begin` on, where an earlier run ended: what that run
+    counted stands in it already. `inode` (device and number) says which file that was.
+    """
 
     number: int
     source: Source
+    begin: int = 0
+    grows: bool = False
+    inode: tuple[int, int] | None = None
     other: OtherLines = field(default_factory=OtherLines)
     reader: Reader | None = None
     opened: bool = False
+    is_known: bool = False
     shape: Shape = field(default_factory=Shape)
     is_cut: bool = False
     lines: int = 0
@@ -88,24 +98,32 @@ class Work(NamedTuple):
     shape: Shape
 
 
-def pieces(logs: Sequence[Log], known: Known, look: Callable[[bytes, Known], Shape] = detect_head) -> Iterator[Work]:
+def pieces(
+    logs: Sequence[Log],
+    known: Known,
+    look: Callable[[bytes, Known], Shape] = detect_head,
+    *,
+    go_on: bool = False,
+) -> Iterator[Work]:
     """All pieces of all logs in order, each with what is known of the source by then; `look` says it of its head.
 
     Raises
     ------
     SourceError
-        Where the only log cannot be opened; of several, it stands in `Log.error`.
+        Where the only log cannot be opened, unless it is to `go_on`; of several, it stands in `Log.error`.
     """
     with closing(Opener([log.source for log in logs])) as opener:
         for log in logs:
             try:
-                log.reader, log.opened = opener.open(log.source), True
+                log.reader, log.opened = opener.open(log.source, log.begin), True
+                _check(log)
             except SourceError as error:
-                if len(logs) == 1:
+                if len(logs) == 1 and not go_on:
                     raise
                 log.error = str(error).removeprefix(f"{log.source.uri}: ")
                 continue
             log.shape = look(log.reader.head, known)
+            log.is_known = log.shape.layout is not None
             if log.shape.document is not None:
                 for batch in batches(log.reader.pieces()):
                     log.shape = _look_again(log.shape, batch, known)
@@ -113,11 +131,34 @@ def pieces(logs: Sequence[Log], known: Known, look: Callable[[bytes, Known], Sha
             else:
                 may_join = log.shape.layout is None or joins(log.shape.layers)
                 open_end = partial(_is_open, log, known) if may_join else None
+                if log.grows and isinstance(log.reader, File):
+                    _begin_again(log, known, open_end)
                 for number, piece in enumerate(log.reader.pieces(open_end)):
-                    if number == 0:
+                    if number == 0 and not log.begin:
                         log.shape = _look_again(log.shape, piece, known)
                     yield Work(log, piece, log.shape)
             yield Work(log, None, log.shape)
+
+
+def _check(log: Log) -> None:
+    """Whether a file is still the one that it was when it was found."""
+    if log.inode is None or not isinstance(log.reader, File):
+        return
+    if log.reader.inode != log.inode or log.reader.stop < log.begin:
+        log.close()
+        raise SourceError("was replaced by another file when it was to be read: the next run reads it")
+
+
+def _begin_again(log: Log, known: Known, open_end: OpenEnd | None) -> None:
+    """Leave out what is not finished; of a log that was begun before, see again what it is as at its beginning."""
+    reader = cast("File", log.reader)
+    if log.begin and log.shape.layout is None:
+        with closing(open_source(log.source)) as from_the_beginning:
+            for piece in from_the_beginning.pieces(open_end):
+                log.shape = _look_again(log.shape, piece, known)
+                break
+    layers = log.shape.layers
+    reader.leave_unfinished(partial(is_open, layers) if joins(layers) else None)
 
 
 def _look_again(shape: Shape, piece: Piece | Batch, known: Known) -> Shape:

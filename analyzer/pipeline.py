@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -34,12 +35,12 @@ from analyzer.tables import Fold
 from analyzer.tables.limits import BURST_MULTIPLIER
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.geo import GeoDatabase
+    from analyzer.increment import Increment
     from analyzer.readings.skew import By
 
 
@@ -69,8 +70,11 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     envoy_limit: Iterable[str] = (),
     top: int = 20,
     rejects: str | os.PathLike[str] | None = None,
+    state: str | os.PathLike[str] | None = None,
+    window: timedelta | None = None,
     workers: int | None = None,
     progress: Callable[[int], object] | None = None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Report:
     """Read access logs and say whether client IPs are preserved in them.
 
@@ -117,10 +121,17 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         How many addresses, countries and groups a list shows; 0 is all.
     rejects
         A file to write the lines to that could not be read, byte for byte.
+    state
+        A folder that says what was read before and keeps what is read now: only what is new is read, and the report is
+        of all that the state holds.
+    window
+        With a state: only its last hours count, so long.
     workers
         Threads that scan; default: the processors that this process may use.
     progress
         Called with the number of bytes after each piece of the input; a notebook shows a bar where it is not given.
+    say
+        Called with what one should know while it runs: that a run waits for another one.
 
     Raises
     ------
@@ -158,28 +169,53 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     )
     database = _open_geo([Path(file) for file in geoip])
     span = time_span(since, until)
+    if state is not None and span != (None, None):
+        raise UsageError("--since, --until: expected no --state with it", hint="--window takes hours of a state")
+    if state is None and window is not None:
+        raise UsageError("--window: expected a --state with it", hint="--since takes a part of what is read now")
+    sources, known = find(names_of(source), span), known_formats(more_rules, log_format, known_cluster)
+    read: Run | Increment
     with notebook_bar(progress) as watched:
-        run = Run(
-            [Log(number, found) for number, found in enumerate(find(names_of(source), span))],
-            known_formats(more_rules, log_format, known_cluster),
-            fold=Fold(classifier, limits, given.allowed()),
-            span=span,
-            progress=watched,
-            durations=need_durations(limits),
-        )
-        run.read(workers, rejects)
-    tables = run.fold.tables()
+        if state is not None:
+            from analyzer.increment import Settings, made_with, read_increment  # noqa: PLC0415 - only with a state
+
+            settings = Settings(
+                labels=classifier,
+                limits=limits,
+                allowed=given.allowed(),
+                allowlist=given.allowlist,
+                durations=need_durations(limits),
+                made_with=made_with(classifier, log_format, more_rules),
+            )
+            read = read_increment(
+                os.fspath(state),
+                sources,
+                known,
+                settings,
+                window=window,
+                workers=workers,
+                rejects=rejects,
+                progress=watched,
+                say=say,
+            )
+            tables = read.tables()
+        else:
+            fold = Fold(classifier, limits, given.allowed())
+            logs = [Log(number, found) for number, found in enumerate(sources)]
+            read = Run(logs, known, fold, span, watched, durations=need_durations(limits))
+            read.read(workers, rejects)
+            tables = fold.tables()
     labelled = classifier.label(tables.addresses).with_columns(pl.col("class").alias("range_class"))
     labelled = infer(labelled, nodes_known=known_cluster is not None)
     lost = recoverable(tables.chains, labelled)
-    settings = [each.settings for each in known_cluster.controllers] if known_cluster else []
-    origins = run.origins(known_cluster)
-    run_signals = run.signals(tables)
+    controllers = [each.settings for each in known_cluster.controllers] if known_cluster else []
+    origins = read.origins(known_cluster)
+    run_signals = read.signals(tables)
     report = Report(
         version=__version__,
-        input=run.input(tables, known_cluster, begun),
+        input=read.input(tables, known_cluster, begun),
         preservation=preservation(labelled, recoverable=lost, top=top),
-        trust=trust(tables.chains, labelled, settings),
+        trust=trust(tables.chains, labelled, controllers),
         signals=run_signals,
         skew=skew(
             origins,
@@ -203,8 +239,10 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         ),
         timeline=timeline(tables.timeline, tables.bucket_seconds, labelled),
     )
-    read = Read(report, labelled=labelled, streams=origins, formats=run.formats(), senders=run.senders(classifier))
-    return replace(report, findings=findings(finding_rules, read_facts(read, known_cluster)))
+    known_of_log = Read(
+        report, labelled=labelled, streams=origins, formats=read.formats(), senders=read.senders(classifier)
+    )
+    return replace(report, findings=findings(finding_rules, read_facts(known_of_log, known_cluster)))
 
 
 def _open_geo(files: list[Path]) -> GeoDatabase | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import polars as pl
 
@@ -33,7 +33,17 @@ if TYPE_CHECKING:
     from analyzer.parsing.detect import Known
     from analyzer.parsing.formats import Layout
     from analyzer.parsing.origin import Origin
-    from analyzer.tables import Fold, Tables
+    from analyzer.tables import Tables
+
+
+class Folding(Protocol):
+    """What takes the rows of a run: `analyzer.tables.Fold`, or `analyzer.tables.cells.Cells`."""
+
+    def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
+        """Rows of one stream (its number), which come in the order of its log."""
+
+    def close_source(self, source: int) -> None:
+        """No more rows will come from this stream."""
 
 
 class Stream(NamedTuple):
@@ -47,18 +57,22 @@ class Stream(NamedTuple):
 class Run:
     """One analysis: reads all logs into one fold.
 
-    `known` is what a source may be; with `durations` it is read how long requests lasted.
+    `known` is what a source may be; with `durations` it is read how long requests lasted. With `go_on` a log that
+    cannot be opened is no error even where it is the only one; `closed` is told of each log that is over, when all rows
+    of it were folded.
     """
 
     logs: list[Log]
     known: Known
-    fold: Fold
+    fold: Folding
     span: tuple[datetime | None, datetime | None]
     progress: Callable[[int], object] | None
     samples: list[RejectedSample] = field(default_factory=list)
     streams: list[Stream] = field(default_factory=list)
     keep_rejected: bool = False
     durations: bool = False
+    go_on: bool = False
+    closed: Callable[[Log], object] | None = None
     layouts: list[Layout] = field(default_factory=list)
 
     def read(self, workers: int, rejects: str | os.PathLike[str] | None) -> None:
@@ -67,7 +81,9 @@ class Run:
         try:
             with Rejects(rejects, [log.source.uri for log in self.logs]) as rejects_file:
                 self.keep_rejected = rejects_file.wanted
-                with closing(ordered_map(self._scan, pieces(self.logs, self.known), workers)) as scans:
+                with closing(
+                    ordered_map(self._scan, pieces(self.logs, self.known, go_on=self.go_on), workers)
+                ) as scans:
                     for work, scanned in scans:
                         if scanned is None:
                             self._close(work.log)
@@ -103,6 +119,8 @@ class Run:
             self.fold.close_source(stream)
         if log.reader is not None:
             log.error = log.error or log.reader.error
+            if self.closed is not None:
+                self.closed(log)
             log.close()
 
     def _fold(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
@@ -156,9 +174,7 @@ class Run:
 
     def senders(self, classifier: Classifier) -> pl.DataFrame:
         """Who sent something else than a PROXY header: ``address``, ``count``, and what `classifier` says of them."""
-        found = _sums(log.other.senders for log in self.logs)
-        addresses = parse_addresses(pl.Series("address", list(found), pl.String))
-        return classifier.label(pl.DataFrame([addresses, pl.Series("count", list(found.values()), pl.Int64)]))
+        return labelled_senders(_sums(log.other.senders for log in self.logs), classifier)
 
     def origins(self, cluster: Cluster | None) -> pl.DataFrame:
         """The node, pod and namespace that each stream came from, and the name of its log."""
@@ -190,6 +206,12 @@ class Run:
             error=log.error,
             formats=dict(sorted(log.formats.items(), key=lambda found: (-found[1], found[0]))),
         )
+
+
+def labelled_senders(counts: Mapping[str, int], classifier: Classifier) -> pl.DataFrame:
+    """Addresses as they were logged with their counts, and what `classifier` says of them."""
+    addresses = parse_addresses(pl.Series("address", list(counts), pl.String))
+    return classifier.label(pl.DataFrame([addresses, pl.Series("count", list(counts.values()), pl.Int64)]))
 
 
 def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -11,6 +11,7 @@ chance. They are named beside a rule of the registries, with ``ambiguous`` where
 
 from __future__ import annotations
 
+import hashlib
 from itertools import count, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -127,6 +128,13 @@ class Classifier:
         if address.null_count():
             row = row.set(address.is_null(), public + 1)
         return frame.with_columns(self._labels[row].get_columns())
+
+    def fingerprint(self) -> str:
+        """What tells whether any address may be something else than to another classifier."""
+        told = hashlib.sha256(self._labels.write_csv().encode())
+        told.update(self._table.starts.to_frame().write_csv().encode())
+        told.update(self._table.lookup(self._table.starts).to_frame().write_csv().encode())
+        return told.hexdigest()
 
     def matching(self, first: int, last: int) -> list[Match]:
         """Return every rule that has an address from `first` to `last`, in the order in which they count."""

@@ -86,11 +86,14 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
         list[str] | None,
         typer.Option(metavar="FINDING|SEVERITY", help="Exit with 1 when there is such a finding. Repeatable."),
     ] = None,
+    state: options.State = None,
+    window: options.Window = None,
     workers: options.Workers = None,
     quiet: options.Quiet = False,
 ) -> int:
     """Read access logs and print whether client IPs are preserved."""
     _check_gates(fail_on or (), rules or ())
+    hours = options.as_span("--window", window)
     span = options.as_time("--since", since), options.as_time("--until", until)
     if workers is not None:
         os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
@@ -128,11 +131,17 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
             envoy_limit=envoy_limit or (),
             top=top,
             rejects=rejects,
+            state=state,
+            window=hours,
             workers=workers,
             progress=progress,
+            say=say,
         )
-    if output is not None and is_one_of(str(output), [*(row.uri for row in report.input.sources), str(rejects or "-")]):
+    read = [*source, *(row.uri for row in report.input.sources)]
+    if output is not None and is_one_of(str(output), [*read, str(rejects or "-")]):
         raise UsageError(f"--output: expected a file that is not read or written otherwise, got {output}")
+    for note in report.input.state.notes if report.input.state is not None else ():
+        say(f"note: {note}")
     _write(report, format_.value, output)
     return _status(report, fail_under, fail_on or ())
 
@@ -171,7 +180,8 @@ def _status(report: Report, fail_under: float | None, fail_on: Sequence[str]) ->
         say(f"{'standard input' if row.uri == '-' else row.uri}: {row.error}")
     if broken:
         return UNREADABLE
-    if report.input.parsed == 0:
+    nothing_new = report.input.state is not None and not report.input.lines
+    if report.input.parsed == 0 and not nothing_new:
         say(*_nothing_read(report))
         return NOTHING_READ
     preserved = report.preservation.preserved_pct

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -76,6 +77,13 @@ Since = Annotated[
     str | None, typer.Option(metavar="TIME", help="Only requests from this time on, such as 2026-11-21T07:00Z.")
 ]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only requests before this time.")]
+State = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Read only what is new since the last run, and add it to what this folder holds."),
+]
+Window = Annotated[
+    str | None, typer.Option(metavar="TIME", help="With --state: report the last hours only, such as 24h or 7d.")
+]
 By = Annotated[GroupBy | None, typer.Option(help="What skew is measured over.")]
 Top = Annotated[int, typer.Option(metavar="N", help="How many rows a list shows; 0 is all.")]
 Workers = Annotated[
@@ -92,3 +100,17 @@ def as_time(option: str, text: str | None) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option}: expected a time such as 2026-11-21T07:00:00Z, got {text!r}") from None
+
+
+_SPAN = re.compile(r"(\d{1,6})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def as_span(option: str, text: str | None) -> timedelta | None:
+    """The length of time that an option names."""
+    if text is None:
+        return None
+    match = _SPAN.fullmatch(text)
+    if match is None or not int(match[1]):
+        raise UsageError(f"{option}: expected a length of time such as 90m, 24h, 7d or 4w, got {text!r}")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})

@@ -77,7 +77,7 @@ class OtherLines:
         self.kinds: dict[str, int] = {}
         self.signals: dict[str, int] = dict.fromkeys(_SIGNALS, 0)
         self.senders: dict[str, int] = {}
-        self._continues_at: int | None = None  # number of the line that an unfinished error record goes on in
+        self.continues_at: int | None = None  # number of the line that an unfinished error record goes on in
 
     def add(self, later: OtherLines) -> None:
         """Add what another one counted in the misfits that come next."""
@@ -86,7 +86,7 @@ class OtherLines:
         for name, count in later.signals.items():
             self.signals[name] += count
         self._count_senders(later.senders.items())
-        self._continues_at = later._continues_at
+        self.continues_at = later.continues_at
 
     def count(self, kind: str, lines: int) -> None:
         """Count lines of a kind."""
@@ -100,8 +100,8 @@ class OtherLines:
 
     def end_piece(self, lines: int) -> None:
         """A piece of so many lines is over; the lines of the next one are numbered from 0 again."""
-        if self._continues_at is not None:
-            self._continues_at -= lines
+        if self.continues_at is not None:
+            self.continues_at -= lines
 
     def sort(self, misfits: pl.DataFrame) -> pl.DataFrame:
         """Count the other lines and return the rejected ones, in order, with the parts of lines that are too long."""
@@ -124,9 +124,9 @@ class OtherLines:
         """The kinds, with the lines that continue an error record counted to it."""
         kinds = labelled["kind"].to_list()
         begins = labelled["text"].str.contains(_QUOTE_BEGINS, literal=True) & (labelled["kind"] == "error-log")
-        if self._continues_at is None and not begins.any():
+        if self.continues_at is None and not begins.any():
             return kinds
-        open_at, self._continues_at = self._continues_at, None
+        open_at, self.continues_at = self.continues_at, None
         for row, (text, number, reason, begin) in enumerate(
             zip(*labelled.select("text", "number", "reason"), begins, strict=True)
         ):
@@ -137,7 +137,7 @@ class OtherLines:
                 open_at = None if _QUOTE_ENDS in text else number + 1
             else:
                 open_at = None
-        self._continues_at = open_at
+        self.continues_at = open_at
         return kinds
 
 

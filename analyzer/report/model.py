@@ -63,10 +63,31 @@ class RejectedSample:
 
 
 @dataclass(frozen=True, slots=True)
+class StateRow:
+    """The state that a run added to (``--state``).
+
+    `logs` are known to it; this run found `new` ones, some that had `grown`, and some that were `read_anew`.
+    `waiting_bytes` stand behind the last whole line of logs. With a window the readings are of the hours from `since`
+    on, and of what was read only this run's part is told; else `since` is None.
+    """
+
+    url: str
+    generation: int
+    logs: int
+    new: int
+    grown: int
+    read_anew: int
+    waiting_bytes: int
+    since: datetime | None
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Input(Reading):
     """What was read: the sources, and their sums.
 
-    `other_kinds` splits `other` by what the lines were. `cluster` is the name of the cluster file, None without one.
+    With a `state` the sources are those of this run, and the sums those of all runs. `other_kinds` splits `other` by
+    what the lines were. `cluster` is the name of the cluster file, None without one.
     """
 
     sources: list[SourceRow]
@@ -81,6 +102,7 @@ class Input(Reading):
     other_kinds: dict[str, int] = field(default_factory=dict)
     elapsed_seconds: float | None = None
     cluster: str | None = None
+    state: StateRow | None = None
 
     @property
     def frame(self) -> pl.DataFrame:

@@ -39,8 +39,8 @@ class Opener:
         part, ahead = (PART, AHEAD) if whole else (_FIRST_BYTES, 0)
         self._fetcher = Fetcher([source for source in sources if source.in_bucket], part, ahead)
 
-    def open(self, source: Source) -> Reader:
-        """Open one.
+    def open(self, source: Source, begin: int = 0) -> Reader:
+        """Open one; a plain file may be read from a byte on that begins a line.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class Opener:
         """
         name = "standard input" if source.uri == "-" else source.uri or '""'
         try:
-            return Stream(self._fetcher.open(source)) if source.in_bucket else _open_file(source)
+            return Stream(self._fetcher.open(source)) if source.in_bucket else _open_file(source, begin)
         except FileNotFoundError:
             raise SourceError(f"{name}: expected a file, a directory, a glob or -, found nothing there") from None
         except OSError as error:
@@ -67,13 +67,13 @@ def open_source(source: Source) -> Reader:
     return Opener([source], whole=False).open(source)
 
 
-def _open_file(source: Source) -> Reader:
+def _open_file(source: Source, begin: int) -> Reader:
     if source.uri == "-" and sys.__stdin__ is None:
         raise SourceError("cannot be read: it is closed")
     fd = os.dup(0) if source.uri == "-" else os.open(source.uri, os.O_RDONLY)
     try:
         if source.uri != "-" and stat.S_ISREG(os.fstat(fd).st_mode) and kind_of(os.pread(fd, MAGIC, 0)) is None:
-            return File(fd)
+            return File(fd, begin)
         stored: Stored = Descriptor(fd)
     except BaseException:
         os.close(fd)

@@ -244,10 +244,19 @@ class Reader(Protocol):
 
 
 class File:
-    """A plain regular file; it takes over the descriptor."""
+    """A plain regular file; it takes over the descriptor.
 
-    def __init__(self, fd: int) -> None:
+    Parameters
+    ----------
+    fd
+        The descriptor.
+    begin
+        The byte to begin at, where a line does.
+    """
+
+    def __init__(self, fd: int, begin: int = 0) -> None:
         self._fd = fd
+        self._begin = begin
         self._size = os.fstat(fd).st_size
         self.head = os.pread(fd, HEAD, 0).removeprefix(BOM)
         self.error: str | None = None
@@ -256,8 +265,9 @@ class File:
 
     def pieces(self, open_end: OpenEnd | None = None) -> Iterator[Piece]:
         """See `Reader`."""
-        start = len(BOM) if os.pread(self._fd, len(BOM), 0) == BOM else 0
-        inside = False
+        start, inside = self._begin, False
+        if start == 0 and os.pread(self._fd, len(BOM), 0) == BOM:
+            start = len(BOM)
         while start < self._size:
             try:
                 stop, next_inside = self._cut(min(start + PIECE, self._size))
@@ -273,6 +283,43 @@ class File:
                 self.error = f"was cut at byte {size:,} while it was read"
                 self.bytes_read = start
                 return
+
+    @property
+    def inode(self) -> tuple[int, int]:
+        """Its device and number."""
+        about = os.fstat(self._fd)
+        return about.st_dev, about.st_ino
+
+    @property
+    def stop(self) -> int:
+        """Where what is read ends."""
+        return self._size
+
+    def leave_unfinished(self, open_end: OpenEnd | None) -> None:
+        """Read no further than to the last line that is whole, as is the record (`open_end`) that it belongs to."""
+        begin = min(self._begin, self._size)
+        try:
+            self._size = self._last_end(begin, open_end)
+        except OSError as error:
+            self._size, self.error = begin, f"cannot be read near its end: {error.strerror}"
+
+    def _last_end(self, start: int, open_end: OpenEnd | None) -> int:
+        at, end = self._size, 0
+        while at > start and not end:
+            begin = max(start, at - _TAIL)
+            end, at = os.pread(self._fd, at - begin, begin).rfind(b"\n") + 1, begin
+        if not end:
+            return start
+        end += at
+        if open_end is None:
+            return end
+        begin = max(start, end - MAX_LINE)
+        text = os.pread(self._fd, end - begin, begin)
+        whole = len(text)
+        while whole and open_end(tail_of(text, whole)):
+            whole = text.rfind(b"\n", 0, whole - 1) + 1
+        # What stays open for so long was never ended.
+        return begin + whole if whole or begin == start else end
 
     def _cut(self, at: int) -> tuple[int, bool]:
         """Where the line that `at` stands in ends, or some way on where it is too long."""

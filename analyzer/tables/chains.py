@@ -82,7 +82,7 @@ _DISTINCT: dict[str, pl.DataType] = {
 }
 _HOPS = ("remote", "peer", "hop1", "hop2")
 _CLASSES = tuple(f"{hop}_class" for hop in _HOPS)
-_KEY = (*_HOPS, *_CLASSES, "position", "length", "passed", "found")
+KEY = (*_HOPS, *_CLASSES, "position", "length", "passed", "found")
 _DTYPES: dict[str, pl.DataType] = {
     **dict.fromkeys(_HOPS, _ADDRESS),
     "position": pl.UInt8(),
@@ -127,7 +127,7 @@ class ChainTable:
         self._labels = labels
         class_ = labels.label(pl.DataFrame(schema={"address": _ADDRESS})).schema["class"]
         schema = {**dict.fromkeys(_CLASSES, class_), **_DTYPES}
-        self._parts = [pl.DataFrame(schema={name: schema[name] for name in (*_KEY, *list(_DTYPES)[-5:])})]
+        self._parts = [pl.DataFrame(schema={name: schema[name] for name in (*KEY, *list(_DTYPES)[-5:])})]
         self._logged: frozenset[str] = frozenset()
         self._waiting: list[pl.DataFrame] = []
         self._detail = 0
@@ -168,9 +168,7 @@ class ChainTable:
 
     def _merge(self) -> None:
         """Make one part of all, and forget where it would be too long."""
-        rows = pl.concat(self._parts)
-        while (rows := _forget(rows, self._detail)).height > ROWS and self._detail < 2:
-            self._detail += 1
+        rows, self._detail = narrowed(pl.concat(self._parts), self._detail)
         self._parts = [rows]
 
     def _distinct(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -233,6 +231,13 @@ class ChainTable:
         distinct = addresses.drop_nulls().unique().alias("address").to_frame()
         labels = self._labels.label(distinct)
         return labels.select("address", "class", skipped=pl.col("health_probe") | pl.col("in_cluster"))
+
+
+def narrowed(rows: pl.DataFrame, detail: int) -> tuple[pl.DataFrame, int]:
+    """Add up rows, and forget of them what makes them too many; return them and how much was forgotten."""
+    while (rows := _forget(rows, detail)).height > ROWS and detail < 2:
+        detail += 1
+    return rows, detail
 
 
 def _narrow(rows: pl.DataFrame) -> pl.DataFrame:
@@ -323,6 +328,6 @@ def _forget(rows: pl.DataFrame, detail: int) -> pl.DataFrame:
             hop2_class=pl.when(stranger).then("hop2_class").otherwise("hop1_class"),
             position=pl.min_horizontal("position", pl.lit(_FAR, pl.UInt8)),
         )
-    return rows.group_by(_KEY).agg(
+    return rows.group_by(KEY).agg(
         pl.col("requests", "lost").sum(), pl.col("claimed").bitwise_or(), pl.col("chain", "single").min()
     )

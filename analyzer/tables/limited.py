@@ -18,7 +18,7 @@ from analyzer.tables.replay import Replay
 from analyzer.tables.zones import zone_outputs, zones
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from analyzer.addresses.ranges import RangeTable
     from analyzer.parsing.formats import Layout
@@ -174,6 +174,37 @@ class LimitTable:
             address = named.alias("address").gather(found["number"])
             parts.append(found.select(key_column, "limit", address, "at_once", "spread"))
         return pl.concat(parts)
+
+    def number(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What the table of addresses says of rows, for a table that nobody else adds to."""
+        return self._logged.addresses.add(rows)
+
+    def take_named(self) -> pl.DataFrame:
+        """As `take`, while there may come more rows."""
+        return self.take(self._logged.addresses.since(0), self._clients.addresses.since(0))
+
+    def state(self, source: int) -> dict[str, pl.DataFrame]:
+        """What a source leaves behind for its next rows, in frames by name."""
+        left: dict[str, pl.DataFrame] = {}
+        for name, each in self._named():
+            left[f"{name} addresses"] = each.addresses.since(0).alias("address").to_frame()
+            if each.replay.has(source):
+                parts = each.replay.log(source, exact_times=False).state()
+                left |= {f"{name} {part}": frame for part, frame in parts.items()}
+        return left
+
+    def restore(self, source: int, state: Mapping[str, pl.DataFrame], *, exact_times: bool) -> None:
+        """Go on, while still empty, where a source was; only for a table of one source, whose addresses it numbers."""
+        for name, each in self._named():
+            each.addresses.add(state[f"{name} addresses"])
+            parts = {
+                part.removeprefix(f"{name} "): frame for part, frame in state.items() if part.startswith(f"{name} ")
+            }
+            if len(parts) > 1:
+                each.replay.log(source, exact_times=exact_times).restore(parts)
+
+    def _named(self) -> tuple[tuple[str, _Counted], ...]:
+        return (KEYS[0], self._logged), (KEYS[1], self._clients)
 
     def totals(self) -> dict[str, int]:
         """Counts over all rows, see `TOTALS`."""

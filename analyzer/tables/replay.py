@@ -159,6 +159,10 @@ class Replay:
             self._logs[source] = LogReplay(self._limits, exact_times=exact_times)
         return self._logs[source]
 
+    def has(self, source: int) -> bool:
+        """Whether a log is known that is not over."""
+        return source in self._logs
+
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Requests of one log, see `LogReplay.add`."""
         arrived, disordered = self.log(source, exact_times=exact_times).add(rows)

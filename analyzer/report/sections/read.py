@@ -12,7 +12,7 @@ from analyzer.report.text import number, printable, size
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from analyzer.report.model import Input, SourceRow
+    from analyzer.report.model import Input, SourceRow, StateRow
     from analyzer.report.page import Page
 
 
@@ -41,8 +41,17 @@ def read_input(page: Page, read: Input) -> None:
         parts.append(_period(read.first_time, read.last_time))
     if read.elapsed_seconds is not None:
         parts.append(f"{read.elapsed_seconds:.1f} s")
+    if read.state is not None:
+        parts.append(_state(read.state))
     for line in flow(parts, page.width - len(INDENT), GAP):
         page.line(line, "dim")
+
+
+def _state(state: StateRow) -> str:
+    since = f" since {state.since:%Y-%m-%d %H:%M}" if state.since is not None else ""
+    changed = (("new", state.new), ("grown", state.grown), ("read anew", state.read_anew))
+    new = ", ".join(f"{number(count)} {name}" for name, count in changed if count) or "nothing new"
+    return f"state of {size(state.logs, 'log')}{since}: {new}"
 
 
 def _end(uri: str) -> str:

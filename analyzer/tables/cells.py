@@ -1,0 +1,206 @@
+"""The fold of a state: the tables of `Fold`, apart for each stream and each hour of its requests.
+
+So a stream's part can be taken out again, and a window of hours be added up. Rate limits are tried over all hours of a
+stream in one go; what they reject counts for the hour in which the stream stood when that was known. Of a stream that
+goes on another time it is kept how they stand, and what they would reject if it were over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from analyzer.parsing.schema import TIME
+from analyzer.tables.address_table import COUNT, new_address_table
+from analyzer.tables.fold import Fold
+from analyzer.tables.limited import LimitTable
+from analyzer.tables.merge import LIMIT, PLACE, add_up, frames_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from analyzer.addresses.ranges import RangeTable
+    from analyzer.tables.limits import Limit
+    from analyzer.tables.timeline import Labels
+
+    Saved = Mapping[str, pl.DataFrame]
+
+_HOUR = 3_600_000
+#: Milliseconds that rows are apart by: hours, and wider where a piece of a log holds more than `_MOST` of them.
+_WIDTHS = (_HOUR, 24 * _HOUR, 28 * 24 * _HOUR)
+_MOST = 200
+#: Cells that are open at a time.
+_OPEN = 64
+
+_KEY: dict[str, pl.DataType] = {"stream": pl.UInt32(), "hour": TIME}
+
+
+class Left(NamedTuple):
+    """What a stream leaves behind that goes on: how its limits stand, and what they would reject if it were over."""
+
+    saved: dict[str, pl.DataFrame]
+    pending: pl.DataFrame
+
+
+class Cells:
+    """Adds up tables by stream and hour.
+
+    Parameters
+    ----------
+    labels
+        Says by ranges what addresses are.
+    limits
+        The rate limits to try.
+    allowed
+        Addresses that no limit is for.
+    saved
+        How the limits stood where a stream (its number) was left; None where it is new.
+    goes_on
+        Whether a stream may go on another time.
+    """
+
+    def __init__(
+        self,
+        labels: Labels,
+        limits: Sequence[Limit],
+        allowed: RangeTable | None = None,
+        *,
+        saved: Callable[[int], Saved | None] = lambda _: None,
+        goes_on: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        self._labels = labels
+        self._allowed = allowed
+        self._limits = limits
+        self._saved = saved
+        self._goes_on = goes_on
+        self._limited: dict[int, _Limited] = {}
+        self._open: dict[tuple[int, object], Fold] = {}
+        self._left: dict[int, Left] = {}
+        self._parts: dict[str, list[pl.DataFrame]] = {}
+        for name, frame in frames_of(Fold(labels, ()).tables()).items():
+            self._keep(name, frame.clear(), None, None)
+
+    def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
+        """Rows of one stream (its number), which come in the order of its log."""
+        hours = _hours(rows)
+        if source not in self._limited:
+            table = _Limited(LimitTable(self._labels, self._limits, new_address_table(), self._allowed))
+            saved = self._saved(source)
+            if saved is not None:
+                table.table.restore(0, saved, exact_times=exact_times)
+            self._limited[source] = table
+        for hour, part in _in_order(rows, hours):
+            for where, rejected in self._limited[source].add(hour, part, exact_times=exact_times):
+                self._keep("limits", rejected, source, where)
+        for hour, part in _by_hour(rows, hours):
+            fold = self._open.pop((source, hour), None) or Fold(self._labels, (), self._allowed)
+            self._open[source, hour] = fold
+            fold.add(source, part, exact_times=exact_times)
+            if len(self._open) > _OPEN:
+                self._close(next(iter(self._open)))
+
+    def _keep(self, name: str, frame: pl.DataFrame, stream: int | None, hour: object) -> None:
+        self._parts.setdefault(name, []).append(_placed(frame, stream, hour))
+
+    def _close(self, cell: tuple[int, object]) -> None:
+        for name, frame in frames_of(self._open.pop(cell).tables()).items():
+            told = frame.filter(~pl.col("name").str.starts_with(LIMIT)) if name == "totals" else frame
+            self._keep(name, told, *cell)
+
+    def close_source(self, source: int) -> None:
+        """No more rows will come from this stream."""
+        for cell in [cell for cell in self._open if cell[0] == source]:
+            self._close(cell)
+        limited = self._limited.pop(source, None)
+        if limited is None:
+            return
+        self._keep("limits", limited.rejected(), source, limited.hour)
+        for hour, counts in limited.counts.items():
+            names, values = [LIMIT + name for name in counts], list(counts.values())
+            schema = {"name": pl.String(), "count": COUNT}
+            self._keep("totals", pl.DataFrame({"name": names, "count": values}, schema=schema), source, hour)
+        goes_on = self._goes_on(source)
+        saved = limited.table.state(0) if goes_on else {}
+        limited.table.close(0)
+        pending = limited.rejected()
+        if goes_on:
+            self._left[source] = Left(saved, _placed(pending, source, limited.hour))
+        else:
+            self._keep("limits", pending, source, limited.hour)
+
+    def take(self) -> tuple[dict[str, pl.DataFrame], dict[int, Left]]:
+        """The frames of all streams closed since the last time, see `analyzer.tables.merge`, with `PLACE`.
+
+        And what those leave behind that go on.
+        """
+        taken = {name: add_up(name, parts, PLACE) for name, parts in self._parts.items()}
+        self._parts = {name: [parts[0].clear()] for name, parts in self._parts.items()}
+        left, self._left = self._left, {}
+        return taken, left
+
+    def __len__(self) -> int:
+        """How many rows wait to be taken."""
+        return sum(part.height for parts in self._parts.values() for part in parts)
+
+
+class _Limited:
+    """The limits of a stream, by hour."""
+
+    def __init__(self, table: LimitTable) -> None:
+        self.table = table
+        self.hour: Any = None
+        self.counts: dict[object, dict[str, int]] = {}
+        self._begun = False
+
+    def add(self, hour: object, rows: pl.DataFrame, *, exact_times: bool) -> Iterator[tuple[object, pl.DataFrame]]:
+        """Add rows of one hour; give what the hour before rejected, when it is over."""
+        if self._begun and hour != self.hour:
+            yield self.hour, self.rejected()
+        self._begun, self.hour = True, hour
+        before = self.table.totals()
+        self.table.add(0, rows, self.table.number(rows), exact_times=exact_times)
+        counts = self.counts.setdefault(hour, {})
+        for name, count in self.table.totals().items():
+            counts[name] = counts.get(name, 0) + count - before[name]
+
+    def rejected(self) -> pl.DataFrame:
+        """What was rejected since the last time."""
+        return self.table.take_named()
+
+
+def _placed(frame: pl.DataFrame, stream: int | None, hour: object) -> pl.DataFrame:
+    values = zip(PLACE, (stream, hour), strict=True)
+    return frame.with_columns(pl.lit(value, _KEY[column]).alias(column) for column, value in values)
+
+
+def _hours(rows: pl.DataFrame) -> pl.Series:
+    """The start of the hour that each row is of, or of a wider stretch where they are too many; null without a time."""
+    if "time" not in rows.columns:
+        return pl.repeat(None, rows.height, dtype=pl.Int64, eager=True)
+    starts = rows["time"].to_physical()
+    for width in _WIDTHS:
+        starts = starts // width * width
+        if starts.min() == starts.max() or starts.n_unique() <= _MOST:
+            break
+    return starts
+
+
+def _by_hour(rows: pl.DataFrame, hours: pl.Series) -> Iterator[tuple[object, pl.DataFrame]]:
+    """Rows apart by hour."""
+    if hours.n_unique() <= 1:
+        yield hours[0], rows
+        return
+    parts = rows.with_columns(hours.alias("hour")).partition_by("hour", as_dict=True, include_key=False)
+    for (hour,), part in parts.items():
+        yield hour, part
+
+
+def _in_order(rows: pl.DataFrame, hours: pl.Series) -> Iterator[tuple[object, pl.DataFrame]]:
+    """Rows in their order, apart where the hour changes; whole, as of the last, where it often does."""
+    begins = [0, *(hours.ne_missing(hours.shift(1)).arg_true().to_list()[1:])]
+    if len(begins) > _MOST:
+        yield hours[-1], rows
+        return
+    for begin, end in zip(begins, [*begins[1:], rows.height], strict=True):
+        yield hours[begin], rows[begin:end]

@@ -1,0 +1,137 @@
+"""Tables as frames that add up: of parts of a log, of many logs, of increments, of workers.
+
+`frames_of` takes `Tables` apart into frames, one for each table, in which nothing stands beside the rows; `add_up` sums
+rows of the same key, whatever further columns belong to the key; `tables_of` makes `Tables` of frames again. Sums of
+sums are the same in any order and grouping, and so are widths of buckets: a whole has at least those of its parts.
+
+A new table is one entry of `_SUMMED`, or a pair of functions in `_OWN` where it is more than rows by a key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analyzer.parsing.schema import TIME
+from analyzer.tables import loads
+from analyzer.tables.address_table import COUNT
+from analyzer.tables.chains import KEY, Chains, narrowed
+from analyzer.tables.columns import name_signals
+from analyzer.tables.fold import Tables
+from analyzer.tables.limited import TOTALS
+from analyzer.tables.loads import Loads
+from analyzer.tables.timeline import BUCKET_SECONDS, MOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Frames = Mapping[str, pl.DataFrame]
+
+#: Where rows come from that are kept apart: the stream (its number), and the hour of the request.
+PLACE = ("stream", "hour")
+
+#: The keys of tables whose other columns are sums, but for those named below.
+_SUMMED = {
+    "addresses": ("address",),
+    "chains": KEY,
+    "timeline": ("time", "class", "bucket_seconds"),
+    "loads": ("source", "time", "bucket_seconds"),
+    "entries": ("address", "time", "bucket_seconds"),
+    "sources": ("source",),
+    "limits": ("key", "limit", "address"),
+    "clients": ("address",),
+    "totals": ("name",),
+}
+_LEAST, _MOST_OF = frozenset({"first_time", "chain", "single"}), frozenset({"last_time"})
+_BITS = frozenset({"user_agents", "forwarded", "signs", "claimed"})
+
+#: Names of what is counted for a whole table; of some only whether there is any.
+LIMIT, _SIGNAL, _LOGGED, _DETAIL = "limit ", "signal ", "logged ", "detail "
+
+
+def frames_of(tables: Tables) -> dict[str, pl.DataFrame]:
+    """Take tables apart."""
+    totals = {LIMIT + name: count for name, count in tables.limit_totals.items()}
+    totals |= {_SIGNAL + name: count for name, count in tables.signals.items()}
+    totals |= {_LOGGED + name: 1 for name in tables.chains.logged}
+    totals[f"{_DETAIL}{tables.chains.detail}"] = 1
+    return {
+        "addresses": tables.addresses,
+        "chains": tables.chains.rows,
+        "timeline": tables.timeline.with_columns(bucket_seconds=pl.lit(tables.bucket_seconds, pl.UInt32)),
+        "loads": tables.loads.rows.with_columns(bucket_seconds=pl.lit(tables.loads.bucket_seconds, pl.UInt32)),
+        "entries": tables.entries.rows.with_columns(bucket_seconds=pl.lit(tables.entries.bucket_seconds, pl.UInt32)),
+        "sources": tables.sources,
+        "limits": tables.limits,
+        "clients": tables.clients,
+        "totals": pl.DataFrame(
+            {"name": list(totals), "count": list(totals.values())}, schema={"name": pl.String(), "count": COUNT}
+        ),
+    }
+
+
+def add_up(name: str, parts: Sequence[pl.DataFrame], more_key: Iterable[str] = ()) -> pl.DataFrame:
+    """Make one frame of several of the same table, with a row for each key; `more_key` are columns of it as well."""
+    rows = pl.concat(parts)
+    key = [*more_key, *_SUMMED[name]]
+    return rows.group_by(key).agg(_aggregated(column) for column in rows.columns if column not in key)
+
+
+def tables_of(frames: Frames) -> Tables:
+    """Make tables of frames whose rows may be in parts."""
+    whole = {name: add_up(name, [frame.drop(PLACE, strict=False)]) for name, frame in frames.items()}
+    timeline, width = _widened(whole["timeline"])
+    totals: dict[str, int] = dict(whole["totals"].iter_rows())
+    detail = max(map(int, _named(_DETAIL, totals)), default=0)
+    chains, detail = narrowed(whole["chains"], detail)
+    return Tables(
+        addresses=whole["addresses"],
+        timeline=timeline,
+        bucket_seconds=width,
+        sources=whole["sources"],
+        limits=whole["limits"],
+        limit_totals={name: totals.get(LIMIT + name, 0) for name in TOTALS},
+        clients=whole["clients"],
+        chains=Chains(chains, frozenset(_named(_LOGGED, totals)), detail),
+        loads=_loads(whole["loads"]),
+        entries=_loads(whole["entries"]),
+        signals={name: totals.get(_SIGNAL + name, 0) for name in name_signals({})},
+    )
+
+
+def merge(parts: Iterable[Tables]) -> Tables:
+    """Add up tables; numbers of sources must mean the same in all of them."""
+    taken = [frames_of(part) for part in parts]
+    return tables_of({name: pl.concat([frames[name] for frames in taken]) for name in taken[0]})
+
+
+def _named(kind: str, totals: Iterable[str]) -> list[str]:
+    return [name.removeprefix(kind) for name in totals if name.startswith(kind)]
+
+
+def _aggregated(column: str) -> pl.Expr:
+    if column in _LEAST:
+        return pl.col(column).min()
+    if column in _MOST_OF:
+        return pl.col(column).max()
+    return pl.col(column).bitwise_or() if column in _BITS else pl.col(column).sum()
+
+
+def _loads(rows: pl.DataFrame) -> Loads:
+    widest = int(rows["bucket_seconds"].max() or loads.BUCKET_SECONDS[0])  # type: ignore[arg-type]
+    return loads.add_up([Loads(rows.drop("bucket_seconds"), widest)])
+
+
+def _widened(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Bring buckets to one width, the smallest that none of the parts exceeds and that leaves few enough rows."""
+    widest = int(rows["bucket_seconds"].max() or BUCKET_SECONDS[0])  # type: ignore[arg-type]
+    rows = rows.drop("bucket_seconds")
+    key = [column for column in _SUMMED["timeline"] if column in rows.columns]
+    for seconds in BUCKET_SECONDS[BUCKET_SECONDS.index(widest) :]:
+        width = seconds * 1000
+        start = (pl.col("time").to_physical() // width * width).cast(TIME)
+        rows = rows.with_columns(start.alias("time")).group_by(key).agg(pl.exclude(key).sum())
+        if rows.height <= MOST:
+            break
+    return rows, width // 1000

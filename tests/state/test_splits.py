@@ -1,0 +1,60 @@
+"""Any split of logs into increments gives what one run gives."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from increments import cri, facts, log_text, read
+
+from analyzer.sources import reading
+from analyzer.state import changes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(params=[2048, 256 << 10], ids=["goes on", "read anew"])
+def head(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So much of a log must be known before it can go on where reading ended."""
+    monkeypatch.setattr(reading, "HEAD", request.param)
+    monkeypatch.setattr(changes, "HEAD", request.param)
+
+
+@pytest.mark.usefixtures("head")
+@pytest.mark.parametrize("wrap", [False, True], ids=["plain", "cri"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_log_cut_anywhere(tmp_path: Path, seed: int, *, wrap: bool) -> None:
+    """Lines, records and parts of lines cut at any byte are counted once, when they are whole."""
+    rng = random.Random(seed)
+    text = log_text(seed, 150, every=(0.1, 20)[seed % 2])
+    text = cri(text, seed) if wrap else text
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    log.touch()
+    cuts = sorted(rng.randrange(len(text)) for _ in range(rng.randrange(2, 9)))
+    for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        with log.open("ab") as file:
+            file.write(text[begin:end])
+        split = read(state, log, by="source")
+    whole = read(tmp_path / "other", log, by="source")
+    assert facts(split) == facts(whole) == facts(read(None, log, by="source"))
+    assert split.rate_limit.simulations[0].rejected or seed % 2
+    assert split.input.state is not None
+    assert split.input.state.waiting_bytes == 0
+
+
+def test_logs_that_come_and_grow(tmp_path: Path) -> None:
+    """Several logs, new ones among known ones, compressed ones: the sums are those of one run over all."""
+    state = tmp_path / "state"
+    for step in range(5):
+        for number in range(step + 1):
+            with (tmp_path / f"{number}.log").open("ab") as file:
+                file.write(log_text(10 * number + step, 40))
+        (tmp_path / f"{step}.log.gz").write_bytes(gzip.compress(log_text(100 + step, 60)))
+        split = read(state, tmp_path)
+    assert facts(split) == facts(read(None, tmp_path))
+    again = read(state, tmp_path)
+    assert again.input.sources == []
+    assert facts(again) == facts(split)

@@ -1,0 +1,219 @@
+"""What a state keeps, says and refuses."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+from increments import facts, log_text, read
+
+from analyzer.errors import StateError, UsageError
+from analyzer.state import state as module
+from analyzer.state.state import look_at, now, opened
+from analyzer.state.summary import summary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def recent(seed: int, lines: int = 200, *, hours_ago: float) -> bytes:
+    """Lines that begin so many hours ago, three a minute."""
+    return log_text(seed, lines, begin=datetime.now(UTC) - timedelta(hours=hours_ago))
+
+
+def test_many_increments_are_put_together(tmp_path: Path) -> None:
+    """A state of many runs has few files, and says the same."""
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    for step in range(module._FILES + 3):
+        with log.open("ab") as file:
+            file.write(log_text(step, 20))
+        split = read(state, log)
+    assert facts(split) == facts(read(None, log))
+    assert len(list(state.glob("*.frames"))) < 6
+
+
+def test_a_window_is_the_last_hours(tmp_path: Path) -> None:
+    """Requests before the window do not count; what a window begins within counts whole."""
+    old, new, state = tmp_path / "old.log", tmp_path / "new.log", tmp_path / "state"
+    old.write_bytes(recent(1, hours_ago=30))
+    new.write_bytes(recent(2, hours_ago=3))
+    both = read(state, old, new)
+    last = read(state, old, new, window=timedelta(hours=5))
+    assert last.preservation == read(None, new).preservation
+    assert both.preservation.requests > last.preservation.requests
+    assert last.timeline.points == read(None, new).timeline.points
+    assert last.input.state is not None
+    assert last.input.state.since is not None
+    assert last.input.lines == 0
+
+
+def test_settled_hours_add_up_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old hours go without their streams; a log of which they were can go on, but not be taken out."""
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    log.write_bytes(log_text(1, 3000))
+    first = read(state, log)
+    monkeypatch.setattr(module, "SETTLED", timedelta(0))
+    with opened(str(state), print) as written:
+        written._compact()
+        written.commit()
+    assert facts(read(state, log)) == facts(first)
+    assert summary(str(state)).settled_logs == 1
+    with log.open("ab") as file:
+        file.write(log_text(2, 50))
+    # A log that nobody has added to for so long counts as over: its limits begin anew.
+    assert facts(read(state, log), without=["rate_limit"]) == facts(read(None, log), without=["rate_limit"])
+    log.write_bytes(log.read_bytes()[:5000] + b"\n" + log_text(3, 50))
+    refused = read(state, log)
+    assert "became" not in str(refused.input.sources[0].error)
+    assert "had become a part of sums" in str(refused.input.sources[0].error)
+
+
+def test_a_state_forgets_hours_and_logs_that_are_gone(tmp_path: Path) -> None:
+    """What is older than said goes, also logs last seen before."""
+    old, new, state = tmp_path / "old.log", tmp_path / "new.log", tmp_path / "state"
+    old.write_bytes(recent(1, hours_ago=100))
+    new.write_bytes(recent(2, hours_ago=3))
+    read(state, old, new)
+    with opened(str(state), print) as written:
+        assert written.forget(now() - timedelta(days=2))[1] == 0
+    left = read(state, old, new)
+    assert left.preservation == read(None, new).preservation
+    with opened(str(state), print) as written:
+        assert written.forget(now() + timedelta(days=2))[1] == 2
+    assert summary(str(state)).rows == 0
+
+
+def test_what_a_log_counts_as_is_said_when_it_changes(tmp_path: Path) -> None:
+    """Addresses are judged by the rules of the last run; that the timeline is not, the report says."""
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    log.write_bytes(log_text(1, 100))
+    assert read(state, log).input.state.notes == []  # type: ignore[union-attr]
+    log.write_bytes(log_text(1, 100) + log_text(2, 100))
+    changed = read(state, log, client=["10.0.0.0/8"])
+    assert changed.preservation == read(None, log, client=["10.0.0.0/8"]).preservation
+    (note,) = changed.input.state.notes  # type: ignore[union-attr]
+    assert "what addresses are" in note
+    assert read(state, log, client=["10.0.0.0/8"]).input.state.notes == []  # type: ignore[union-attr]
+
+
+def test_other_limits_cannot_be_added(tmp_path: Path) -> None:
+    """Limits that were not replayed over the logs of a state cannot be read off it."""
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    log.write_bytes(log_text(1, 50))
+    read(state, log)
+    with pytest.raises(
+        StateError,
+        match="expected the rate limits that this state was made with, got others: ingress-nginx limit-rps: 7",
+    ):
+        read(state, log, limit_rps=[7])
+
+
+def test_a_part_of_the_time(tmp_path: Path) -> None:
+    """It is chosen by --window of a state, by --since without one."""
+    log = tmp_path / "access.log"
+    log.write_bytes(log_text(1, 5))
+    with pytest.raises(UsageError, match="--since, --until: expected no --state"):
+        read(tmp_path / "state", log, since=datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(UsageError, match="--window: expected a --state"):
+        read(None, log, window=timedelta(hours=1))
+
+
+def test_what_can_be_read_only_once_needs_no_state(tmp_path: Path) -> None:
+    """A pipe has nothing to go on from."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="--state: expected files"):
+        read(tmp_path / "state", pipe)
+
+
+def test_a_log_that_breaks_off_does_not_count_until_it_is_whole(tmp_path: Path) -> None:
+    """Of a truncated object nothing counts, and every run says so, until all of it can be read."""
+    whole, log, state = gzip.compress(log_text(1, 400)), tmp_path / "access.log.gz", tmp_path / "state"
+    other = tmp_path / "other.log"
+    other.write_bytes(log_text(2, 50))
+    log.write_bytes(whole[: len(whole) // 2])
+    for _ in range(2):
+        broken = read(state, log, other)
+        assert [row.uri for row in broken.input.sources if row.error] == [str(log)]
+        assert broken.preservation == read(None, other).preservation
+    log.write_bytes(whole)
+    assert facts(read(state, log, other)) == facts(read(None, log, other))
+
+
+def test_a_log_that_is_gone_is_said_and_the_others_count(tmp_path: Path) -> None:
+    """A name without a file stands in the report, whatever else there is."""
+    gone, state = tmp_path / "gone.log", tmp_path / "state"
+    (row,) = read(state, gone).input.sources
+    assert "found nothing there" in str(row.error)
+    gone.write_bytes(log_text(1, 20))
+    assert facts(read(state, gone)) == facts(read(None, gone))
+
+
+def damaged(state: Path, pattern: str, change: str) -> None:
+    """Damage a file of a state."""
+    (file,) = state.glob(pattern)
+    content = file.read_bytes()
+    if change == "gone":
+        file.unlink()
+    elif change == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    else:
+        file.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+
+
+@pytest.mark.parametrize("change", ["cut", "gone", "other bytes"])
+@pytest.mark.parametrize("pattern", ["manifest.json", "known-*", "tables-*"])
+def test_a_damaged_state_is_named(tmp_path: Path, pattern: str, change: str) -> None:
+    """A file that is not what was written is named, and nothing is written; without a manifest there is no state."""
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    log.write_bytes(log_text(1, 50))
+    before = read(state, log)
+    damaged(state, pattern, change)
+    if (pattern, change) == ("manifest.json", "gone"):
+        assert facts(read(state, log)) == facts(before)
+        return
+    left = {file.name: file.read_bytes() for file in state.iterdir()}
+    with pytest.raises(StateError, match="is damaged") as raised:
+        read(state, log)
+    assert pattern.rstrip("*") in str(raised.value)
+    assert left == {file.name: file.read_bytes() for file in state.iterdir()}
+
+
+def test_a_state_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    """What another version wrote is not guessed at."""
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    log.write_bytes(log_text(1, 5))
+    read(state, log)
+    manifest = state / "manifest.json"
+    manifest.write_bytes(orjson.dumps({**orjson.loads(manifest.read_bytes()), "logscan_state": 2}))
+    with pytest.raises(StateError, match="expected a state of version 1, got 2"):
+        look_at(str(state))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_full_disk_leaves_the_state_as_it_was(tmp_path: Path) -> None:
+    """Out of room, a run says so and counts for nothing; with room the next one counts all."""
+    log, disk = tmp_path / "access.log", tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", disk], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        state = disk / "state"
+        log.write_bytes(log_text(1, 50))
+        first = read(state, log)
+        (disk / "ballast").write_bytes(bytes(180_000 - sum(file.stat().st_size for file in state.iterdir())))
+        with log.open("ab") as file:
+            file.write(log_text(2, 3000))
+        with pytest.raises(StateError, match="No space left on device; the state is as it was before"):
+            read(state, log)
+        assert summary(str(state)).lines == first.input.lines
+        (disk / "ballast").unlink()
+        subprocess.run(["mount", "-o", "remount,size=10m", disk], check=True)
+        assert facts(read(state, log)) == facts(read(None, log))
+    finally:
+        subprocess.run(["umount", disk], check=True)
