@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from analyzer._version import __version__
+from analyzer.addresses.asns import load_asns
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
 from analyzer.findings.evaluate import check, findings
@@ -22,6 +23,7 @@ from analyzer.given_limits import GivenLimits, need_durations
 from analyzer.logs import Log
 from analyzer.progress import notebook_bar
 from analyzer.readings.geo import geo
+from analyzer.readings.geo_rules import GeoRules
 from analyzer.readings.preservation import preservation
 from analyzer.readings.proxies import infer
 from analyzer.readings.rate_limit import HARMED_PCT, rate_limit, replicas_of
@@ -56,6 +58,9 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     private: Iterable[str] = (),
     rules: Iterable[str | os.PathLike[str]] = (),
     geoip: Iterable[str | os.PathLike[str]] = (),
+    deny_country: Iterable[str] = (),
+    allow_country: Iterable[str] = (),
+    allowlist: Iterable[str] = (),
     since: datetime | None = None,
     until: datetime | None = None,
     by: By | None = None,
@@ -96,6 +101,10 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         Folders with more rules, read after the shipped ones.
     geoip
         MMDB files with countries or ASNs.
+    deny_country, allow_country
+        Country codes of a rule to try: reject these, or let only these in. They need a database of countries.
+    allowlist
+        CIDRs of a rule to try: let only these in.
     since, until
         Only requests in this half-open range of time count. A time without a zone is UTC.
     by
@@ -140,6 +149,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         the report says so.
     """
     begun = time.perf_counter()
+    geo_rules = GeoRules.given(list(deny_country), list(allow_country), list(allowlist))
     given = GivenLimits(
         tuple(limit_rps),
         tuple(limit_rpm),
@@ -168,6 +178,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         extra_rules=more_rules,
     )
     database = _open_geo([Path(file) for file in geoip])
+    geo_rules.check(database.knows if database is not None else ())
+    asn_classes = load_asns(more_rules)
     span = time_span(since, until)
     if state is not None and span != (None, None):
         raise UsageError("--since, --until: expected no --state with it", hint="--window takes hours of a state")
@@ -226,7 +238,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
             cluster=known_cluster,
             top=top,
         ),
-        geo=geo(labelled, database, recoverable=lost, top=top),
+        geo=geo(labelled, database, asn_classes=asn_classes, rules=geo_rules, recoverable=lost, top=top),
         rate_limit=rate_limit(
             labelled,
             tables.limits,

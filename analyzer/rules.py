@@ -14,7 +14,7 @@ from analyzer.errors import RuleError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FOLDERS = ("formats", "envelopes", "networks", "findings")
+FOLDERS = ("formats", "envelopes", "networks", "asns", "findings")
 
 #: Samples stand at the end of a rule file. A run needs none of them, and parsing them would double its start-up.
 _SAMPLES = "\n[[sample]]"
@@ -32,7 +32,9 @@ def rules_dir() -> Path:
     raise RuleError(f"{package}: expected the shipped rules in _rules or ../rules, got neither", "reinstall logscan")
 
 
-def rule_files(kind: Literal["formats", "envelopes", "networks", "findings"], extra: Sequence[Path] = ()) -> list[Path]:
+def rule_files(
+    kind: Literal["formats", "envelopes", "networks", "asns", "findings"], extra: Sequence[Path] = ()
+) -> list[Path]:
     """Return the rule files of one kind: the shipped ones, then those of each folder in `extra`, each by name.
 
     Raises

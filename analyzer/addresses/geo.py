@@ -1,8 +1,8 @@
 """Geo databases: from an address to its country and its network operator, a column at a time.
 
 A database file is turned into a `RangeTable` once and kept in the user's cache directory under the hash of its content,
-so the next run neither parses it nor imports a reader. What the file says is read by `analyzer.addresses.mmdb`. Old
-cache files are never deleted here: each is about as large as its database, and the directory may be emptied at will.
+so the next run neither parses it nor imports a reader. What the file says is read by `analyzer.addresses.mmdb`. Who
+writes a cache file removes those that nobody read for `KEPT_DAYS`; the directory may be emptied at will.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +32,8 @@ DECIDED_BY = {"country": "country", "continent": "country", "asn": "asn", "as_na
 # One row of lists, so that columns of different lengths share one file and one atomic write. The version is part of
 # the file's name: raise it whenever a column, its meaning or what `mmdb` reads changes.
 CACHE_VERSION = 1
+KEPT_DAYS = 60
+_WRITING = "writing-"
 CACHE = pl.Schema(
     {
         "type": pl.String(),
@@ -92,9 +96,16 @@ class GeoDatabase:
             )
         return found
 
+    @property
+    def knows(self) -> tuple[str, ...]:
+        """What it can be asked for: ``country``, ``asn``, or both."""
+        return tuple(name for name in ("country", "asn") if any(name in file.knows for file in self._files))
+
     def describe(self) -> list[dict[str, object]]:
-        """Say which databases these are: for each its `file`, its `type` and when it was `built` (RFC 3339)."""
-        return [{"file": file.path, "type": file.type_, "built": file.built} for file in self._files]
+        """Say for each database its `file`, its `type`, when it was `built` (RFC 3339), and what it `knows`."""
+        return [
+            {"file": file.path, "type": file.type_, "built": file.built, "knows": file.knows} for file in self._files
+        ]
 
 
 def geo(
@@ -166,6 +177,10 @@ class _File:
             aliases=list(zip(column["alias_first"], column["alias_length"], strict=True)),
         )
 
+    @property
+    def knows(self) -> list[str]:
+        return [name for name in ("country", "asn") if self.places[name].null_count() < self.places.height]
+
     def lookup(self, addresses: pl.Series) -> pl.DataFrame:
         return self.places.select(pl.all().gather(self.table.lookup(self._unalias(addresses))))
 
@@ -223,14 +238,33 @@ def _load(cache: Path) -> pl.DataFrame | None:
         frame = pl.read_ipc(cache)
     except (OSError, pl.exceptions.PolarsError):
         return None
-    return frame if frame.schema == CACHE and frame.height == 1 else None
+    if frame.schema != CACHE or frame.height != 1:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(cache)  # when it was last of use
+    return frame
 
 
 def _store(frame: pl.DataFrame, cache: Path) -> None:
     """Write a cache file whole or not at all; where that fails, the next run reads the database again."""
     with contextlib.suppress(OSError, pl.exceptions.PolarsError):
         cache.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=cache.parent) as folder:
+        with TemporaryDirectory(prefix=_WRITING, dir=cache.parent) as folder:
             written = Path(folder, cache.name)
             frame.write_ipc(written)
             written.replace(cache)
+        _clean(cache)
+
+
+def _clean(cache: Path) -> None:
+    """Remove what no run will read again: files of another version, those long out of use, what a killed run left."""
+    now = time.time()
+    for path in cache.parent.iterdir():
+        with contextlib.suppress(OSError):
+            days = (now - path.lstat().st_mtime) / 86_400
+            if path.name.startswith(_WRITING) and days > 1:
+                shutil.rmtree(path)
+            elif path.suffix == ".arrow" and path != cache:
+                is_current = path.name.endswith(f".{CACHE_VERSION}.arrow")
+                if days > KEPT_DAYS or not is_current:
+                    path.unlink()

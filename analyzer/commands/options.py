@@ -73,6 +73,15 @@ GeoIp = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", envvar="LOGSCAN_GEOIP", help="A country or ASN database (.mmdb). Repeatable."),
 ]
+DenyCountry = Annotated[
+    list[str] | None, typer.Option(metavar="CC", help="Try a rule that rejects this country. Repeatable.")
+]
+AllowCountry = Annotated[
+    list[str] | None, typer.Option(metavar="CC", help="Try a rule that lets only this country in. Repeatable.")
+]
+Allowlist = Annotated[
+    list[str] | None, typer.Option(metavar="CIDR", help="Try a rule that lets only this network in. Repeatable.")
+]
 Since = Annotated[
     str | None, typer.Option(metavar="TIME", help="Only requests from this time on, such as 2026-11-21T07:00Z.")
 ]

@@ -210,5 +210,5 @@ def test_a_folder_without_rules_is_refused(tmp_path: Path) -> None:
     """``--rules`` with a folder that is missing or holds no rules is an error and not silently nothing."""
     with pytest.raises(RuleError, match="got no such folder"):
         Classifier(extra_rules=[tmp_path / "missing"])
-    with pytest.raises(RuleError, match="expected a folder that holds formats, envelopes, networks, findings"):
+    with pytest.raises(RuleError, match="expected a folder that holds formats, envelopes, networks, asns, findings"):
         Classifier(extra_rules=[tmp_path])

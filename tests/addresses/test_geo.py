@@ -6,8 +6,10 @@ import os
 import random
 import subprocess
 import sys
+import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import maxminddb
@@ -21,9 +23,6 @@ from analyzer.addresses.geo import GeoDatabase
 from analyzer.addresses.ranges import MAPPED, to_number
 from analyzer.errors import GeoError
 from tests import mmdb
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOTHING = (None, None, None, None)
 GB = {"country": {"iso_code": "GB", "names": {"en": "United Kingdom"}}, "continent": {"code": "EU"}}
@@ -240,10 +239,20 @@ def test_describe(tmp_path: Path) -> None:
     """A report can name each database, what it is and how old it is, in the order given."""
     one = mmdb.write(tmp_path / "1.mmdb", NETWORKS, database_type="GeoLite2-Country")
     two = mmdb.write(tmp_path / "2.mmdb", NETWORKS, database_type="ipinfo lite", build_epoch=1)
+    both = ["country", "asn"]
     assert GeoDatabase.open([one, two]).describe() == [
-        {"file": str(one), "type": "GeoLite2-Country", "built": "2026-01-01T00:00:00Z"},
-        {"file": str(two), "type": "ipinfo lite", "built": "1970-01-01T00:00:01Z"},
+        {"file": str(one), "type": "GeoLite2-Country", "built": "2026-01-01T00:00:00Z", "knows": both},
+        {"file": str(two), "type": "ipinfo lite", "built": "1970-01-01T00:00:01Z", "knows": both},
     ]
+
+
+def test_what_a_database_knows(tmp_path: Path) -> None:
+    """Whether countries or ASNs can be asked for is told from the records, of all files together."""
+    country = mmdb.write(tmp_path / "1.mmdb", {"10.0.0.0/8": GB})
+    asn = mmdb.write(tmp_path / "2.mmdb", {"10.0.0.0/8": {"asn": "AS1"}})
+    assert GeoDatabase.open([country]).knows == ("country",)
+    assert GeoDatabase.open([asn]).knows == ("asn",)
+    assert GeoDatabase.open([asn, country]).knows == ("country", "asn")
 
 
 def test_neighbours_merge(tmp_path: Path, cache: Path) -> None:
@@ -271,6 +280,49 @@ def test_new_content_is_read_anew(tmp_path: Path, cache: Path) -> None:
     mmdb.write(path, {"10.0.0.0/8": {"country_code": "BB"}})
     assert locate(GeoDatabase.open([path]), "10.0.0.1")[0][0] == "BB"
     assert {file.suffix for file in cache.iterdir()} == {".arrow"}
+
+
+def test_old_cache_files_go(tmp_path: Path, cache: Path) -> None:
+    """Whoever writes a cache file removes what no run reads any more, and nothing that one may."""
+    first = mmdb.write(tmp_path / "1.mmdb", {"10.0.0.0/8": {"country_code": "AA"}})
+    GeoDatabase.open([first])
+    (kept,) = cache.iterdir()
+    days = 86_400
+    names = {"old.1.arrow": 90, "recent.1.arrow": 3, "other.0.arrow": 0, "notes.txt": 90}
+    for name, age in names.items():
+        (cache / name).write_bytes(b"")
+        os.utime(cache / name, (time.time() - age * days,) * 2)
+    for name, age in (("writing-dead", 2), ("writing-alive", 0)):
+        (cache / name).mkdir()
+        (cache / name / "part.arrow").write_bytes(b"")
+        os.utime(cache / name, (time.time() - age * days,) * 2)
+    os.utime(kept, (time.time() - 90 * days,) * 2)
+    GeoDatabase.open([first])  # which is of use again
+    GeoDatabase.open([mmdb.write(tmp_path / "2.mmdb", {"10.0.0.0/8": {"country_code": "BB"}})])
+    left = {path.name for path in cache.iterdir()}
+    assert len(left) == 5
+    assert left > {kept.name, "recent.1.arrow", "notes.txt", "writing-alive"}
+
+
+REAL = [Path(name) for name in os.environ.get("LOGSCAN_TEST_MMDB", "").split(os.pathsep) if name]
+
+
+@pytest.mark.skipif(not REAL, reason="LOGSCAN_TEST_MMDB names no databases of a vendor")
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
+def test_a_real_database(path: Path) -> None:
+    """Both sides of ten thousand borders, and addresses anywhere, are answered as the vendor's own reader does."""
+    generator = random.Random(1)
+    database = GeoDatabase.open([path])
+    (file,) = database._files
+    borders = generator.sample(file.table.starts.to_list(), 10_000)
+    numbers = [border + step for border in borders for step in (-1, 0) if border + step >= 0]
+    numbers += [MAPPED + generator.getrandbits(32) for _ in range(20_000)]
+    numbers += [2 << 124 | generator.getrandbits(124) for _ in range(5_000)]
+    found = database.lookup(pl.Series(numbers, dtype=pl.UInt128))
+    with maxminddb.open_database(path) as reader:
+        expected = [reading._place(reader.get(reading._address(number))) for number in numbers]
+    assert found.rows() == expected
+    assert found["country"].null_count() < len(numbers) / 2
 
 
 @pytest.mark.parametrize("damage", ["empty", "junk", "cut", "another table", "directory"])
