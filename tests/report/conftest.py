@@ -91,7 +91,15 @@ def report() -> Report:
             verdict="not-ready",
             locatable_pct=14.5,
             locatable_if_recovered_pct=None,
-            database=[{"file": "GeoLite2-Country.mmdb", "type": "GeoLite2-Country", "built": "2026-11-01T00:00:00Z"}],
+            database=[
+                {
+                    "file": "GeoLite2-Country.mmdb",
+                    "type": "GeoLite2-Country",
+                    "built": "2026-11-01T00:00:00Z",
+                    "knows": ["country"],
+                    "age_days": 20,
+                }
+            ],
             countries=[Country("DE", 300_000, 9.9977), Country("FR", 100_000, 3.3326)],
             asns=[AutonomousSystem(3320, "Deutsche Telekom AG", 200_000, 6.6651)],
         ),

@@ -37,7 +37,7 @@ def geo(page: Page, reading: Geo, preservation: Preservation) -> None:
 
 def located(reading: Geo) -> bool:
     """Whether a database with countries was there."""
-    return any("country" in str(each.get("knows", "country")) for each in reading.database or ())
+    return any("country" in str(each["knows"]) for each in reading.database or ())
 
 
 def warning(each: AsnClass) -> str:
@@ -59,6 +59,6 @@ def hit(rule: RuleHit) -> list[str]:
 
 def database(each: dict[str, object]) -> str:
     """Which database, and how old it was when the log ended."""
-    age = each.get("age_days")
+    age = each["age_days"]
     old = f", {number(age)} days before the last request" if isinstance(age, int) and age > 0 else ""
     return f"{each['type']} of {str(each['built'])[:10]}{old}"
