@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analyzer.addresses.classify import classify
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.geo import geo
+    from analyzer.comparing import compare
     from analyzer.errors import LogscanError, LogscanWarning
     from analyzer.lazy import read, scan
     from analyzer.pipeline import analyze
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "analyze",
     "classify",
+    "compare",
     "geo",
     "read",
     "scan",
@@ -43,6 +45,7 @@ _HOMES = {
     "Report": "analyzer.report.model",
     "analyze": "analyzer.pipeline",
     "classify": "analyzer.addresses.classify",
+    "compare": "analyzer.comparing",
     "geo": "analyzer.addresses.geo",
     "read": "analyzer.lazy",
     "scan": "analyzer.lazy",

@@ -12,14 +12,16 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from analyzer.commands import (  # noqa: F401 - in the order of the help
+from analyzer.commands import (  # noqa: F401 - a command a line, in the order of the help
     analyze,
+    compare,
     explain,
     formats,
     networks,
     plan,
     snapshot,
     state,
+)
 )
 from analyzer.commands.app import app
 from analyzer.commands.output import DONE, UNREADABLE, say
