@@ -1,4 +1,4 @@
-"""A document on a terminal: its words and tables; charts by their summary, folded tables not at all."""
+"""A document on a terminal: its words and tables; charts by their summary, folds not at all."""
 
 from __future__ import annotations
 
@@ -53,8 +53,6 @@ def _parts(page: Page, parts: Sequence[Part]) -> None:
 
 
 def _table(page: Page, part: Table) -> None:
-    if part.folded:
-        return
     rows = [list(part.columns), *([_cell(cell) for cell in row] for row in part.rows)]
     widths = [max(cell_len(row[at]) for row in rows) for at in range(len(part.columns))]
     for index, row in enumerate(rows):
