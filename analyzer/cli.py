@@ -22,7 +22,6 @@ from analyzer.commands import (  # noqa: F401 - a command a line, in the order o
     snapshot,
     state,
 )
-)
 from analyzer.commands.app import app
 from analyzer.commands.output import DONE, UNREADABLE, say
 from analyzer.errors import LogscanError, UsageError
