@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
 
+import polars as pl
+
 from analyzer.errors import LogscanWarning, SourceError
 from analyzer.logs import Log, pieces
 from analyzer.parsing.detect import by_detail, detect_head
@@ -20,8 +22,6 @@ from analyzer.time_range import Seen, TimeRange, time_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import polars as pl
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.forwarded import Trusted
@@ -121,15 +121,20 @@ class _Query:
         # `time` costs next to nothing, and the next query may ask for a range of it.
         needed = dict.fromkeys(("time", *columns, *roots))
         self._wanted = Wanted(
-            tuple(needed), reading.cluster, reading.trusted, self._finish if n_rows is None else lambda frame: frame
+            tuple(needed), reading.cluster, reading.trusted, self._finish if n_rows is None else _as_it_is
         )
         self._layouts = by_detail(reading.known.layouts)
         self._first: dict[int, RejectedSample] = {}
 
     def _finish(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Filter, then keep the columns; text that is left does not hold all that was scanned with it."""
+        rows = frame.head(self.left) if self.left is not None else frame
         if self._predicate is not None:
-            frame = frame.filter(self._predicate)
-        return frame.select(self._columns)
+            rows = rows.filter(self._predicate)
+        rows = rows.select(self._columns)
+        if 2 * rows.height <= frame.height or _texts(rows) < _texts(frame):
+            rows = rows.with_columns(pl.col(pl.String) + "")  # makes it anew: a view keeps all of its buffer
+        return rows
 
     def scan(self, work: Work) -> Scanned | None:
         """Read a piece; runs on a thread."""
@@ -151,7 +156,7 @@ class _Query:
             if self.left is None:
                 wanted = frame
             else:
-                wanted = self._finish(frame.head(self.left))
+                wanted = self._finish(frame)
                 self.left -= min(frame.height, self.left)
             if wanted.height:
                 yield wanted
@@ -183,3 +188,11 @@ class _Query:
         if said and way == "warn":
             for each in said:
                 warnings.warn(f"{log.source.uri}: {each}", LogscanWarning, stacklevel=2)
+
+
+def _as_it_is(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame
+
+
+def _texts(frame: pl.DataFrame) -> int:
+    return frame.schema.dtypes().count(pl.String())
