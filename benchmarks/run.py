@@ -2,7 +2,8 @@
 
     python benchmarks/run.py                      beside other tools, on the default log
     python benchmarks/run.py formats              other forms of the log: JSON, envelopes, compressed
-    python benchmarks/run.py --smoke              both, small, for CI: everything runs and nothing is lost
+    python benchmarks/run.py frames               scan() beside other readers of frames
+    python benchmarks/run.py --smoke              all, small, for CI: everything runs and nothing is lost
     python benchmarks/run.py --only wc,logscan    some cases
 
 Exit code 1 when a tool fails, loses rows that it is not known to lose, or gets a total wrong. Speed never fails a run.
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import formats
+import frames
 import generate
 import layouts
 import results
@@ -152,7 +154,9 @@ def cache() -> Path:
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure logscan beside other tools on generated access logs.")
-    parser.add_argument("group", nargs="?", choices=("tools", "formats"), help="default: tools; with --smoke both")
+    parser.add_argument(
+        "group", nargs="?", choices=("tools", "formats", "frames"), help="default: tools; with --smoke all"
+    )
     parser.add_argument("--lines", type=int, default=3_000_000, help="length of the log")
     parser.add_argument("--slow-lines", type=int, default=300_000, help="how much of it the slow tools get")
     parser.add_argument("--kong-lines", type=int, default=500_000, help="length of Kong's log, 2 KB a line")
@@ -183,6 +187,10 @@ def groups(chosen: argparse.Namespace) -> list[Group]:
             formats.cases(chosen.lines, chosen.kong_lines),
             f"{chosen.lines:,} lines, of Kong {chosen.kong_lines:,}, {seed}",
             formats.PACKAGES, {"logscan": tools.PROGRAMS["logscan"]}, formats.table, formats.promises,
+        ),
+        "frames": Group(
+            frames.cases(chosen.lines), f"{chosen.lines:,} lines, {seed}", frames.PACKAGES,
+            {name: tools.PROGRAMS[name] for name in ("wc", "logscan")}, results.table, frames.promises,
         ),
     }  # fmt: skip
     names = [chosen.group] if chosen.group else [*found] if chosen.smoke else ["tools"]

@@ -230,6 +230,22 @@ def test_formats_run(tmp_path: Path) -> None:
     assert "- polars-schema / logscan on Kong's JSON, whole: " in done.stdout
 
 
+def test_frames_run(tmp_path: Path) -> None:
+    """Frames made by each tool hold the rows that the log has, and the bounds are those that were promised."""
+    pytest.importorskip("duckdb")
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "frames", "--lines", "3000", "--runs", "1",
+               "--data", str(tmp_path / "data"), "--json", str(tmp_path / "raw.json")]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    [raw] = json.loads((tmp_path / "raw.json").read_text())
+    cases = {case["name"]: case for case in raw["cases"]}
+    assert {case["failure"] for case in cases.values()} == {None}
+    errors = cases["logscan-scan"]["answers"][0]["errors"]
+    assert (
+        errors == cases["polars-scan"]["answers"][0]["errors"] > cases["duckdb-scan"]["answers"][0]["figures"]["errors"]
+    )
+    assert cases["logscan-count"]["answers"][0]["rows"] == 3000
+
+
 def test_another_format_than_expected_is_a_failure() -> None:
     """A log that is read as something else was not measured as what the table says."""
     formats = load("formats")

@@ -46,6 +46,7 @@ static const struct {
 
 #define MAX_OUTPUTS 64
 #define MAX_TAGS 32
+#define FEW_TEXTS 3
 #define KEPT_BLANK 2048 /* of empty lines in a row: an error record of nginx has no more bytes (NGX_MAX_ERROR_STR) */
 
 typedef struct {
@@ -69,7 +70,7 @@ typedef struct {
     Layout layout;
     int n_outputs;
     Output outputs[MAX_OUTPUTS];
-    bool has_text;
+    int n_texts;
 
     /* the batch that is being filled */
     size_t rows, capacity;
@@ -241,8 +242,8 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
                     const uint8_t *text, int32_t text_index) {
     if (!reserve_rows(self)) return false;
     size_t row = self->rows;
-    /* Of JSON most of the line is never looked at. */
-    const Source source = {text, text_index, self->has_text && !self->layout.json && is_ascii(line, end)};
+    /* Of JSON most of the line is never looked at, and few texts are looked at sooner than a line. */
+    const Source source = {text, text_index, self->n_texts > FEW_TEXTS && !self->layout.json && is_ascii(line, end)};
     for (int i = 0; i < self->n_outputs; i++) {
         Output *out = &self->outputs[i];
         const Span *span = &spans[out->field];

@@ -169,7 +169,7 @@ static bool read_outputs(Scanner *self, PyObject *outputs) {
         out->nullable = KINDS[kind].nullable || (kind == OUT_TEXT && self->layout.json);
         out->field = (uint8_t)field;
         out->n_tags = (uint8_t)n_tags;
-        self->has_text |= KINDS[kind].width == 16 && kind != OUT_ADDRESS && kind != OUT_CHAIN;
+        self->n_texts += KINDS[kind].width == 16 && kind != OUT_ADDRESS && kind != OUT_CHAIN;
         for (int t = 0; t < n_tags; t++) {
             static const uint8_t all[8] = {255, 255, 255, 255, 255, 255, 255, 255};
             if (!bytes_at(tags, t, &out->tags[t].text, &out->tags[t].len)) return false;
@@ -235,7 +235,7 @@ static PyObject *scanner_scan(PyObject *object, PyObject *args) {
         return NULL;
     }
     int32_t text_index = PASSING_TEXT;
-    if (self->has_text && PyBytes_Check(text)) {
+    if (self->n_texts > 0 && PyBytes_Check(text)) {
         if (self->texts == NULL) self->texts = PyList_New(0);
         if (self->texts == NULL || PyList_Append(self->texts, text) < 0) {
             PyBuffer_Release(&view);
