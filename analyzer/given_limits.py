@@ -54,6 +54,10 @@ class GivenLimits:
             for value in values:
                 if not 1 <= value <= most:
                     raise UsageError(f"{option}: expected a whole number from 1 to {most:,}, got {value}")
+        if max(self.rpm, default=0) * self.burst_multiplier > _NUMBER:
+            raise UsageError(
+                f"--limit-rpm: expected a burst of at most {_NUMBER:,}, got {max(self.rpm):,} times the multiplier"
+            )
         if len(self.rps) > _MOST:
             raise UsageError(f"--limit-rps: expected at most {_MOST} limits, got {len(self.rps)}")
         found = ingress_limits(self.rps, self.rpm, self.connections, self.burst_multiplier)

@@ -24,6 +24,7 @@ TESTS = (
     "tests/parsing/test_unwrap_agreement.py",
     "tests/tables/test_limit_req.py",
     "tests/tables/test_policies.py",
+    "tests/tables/test_replay.py",
     "tests/tables/test_address_table.py",
     "tests/tables/test_timeline.py",
     "tests/tables/test_fold.py",

@@ -61,7 +61,9 @@ class Arrivals:
         """
         if rows.is_empty():
             return [pl.DataFrame(schema=REQUESTS) for _ in self._held]
-        took = (pl.col("request_time") * 1000).cast(pl.Int64, strict=False).clip(0, LONGEST_REQUEST).fill_null(0)
+        took = (
+            (pl.col("request_time") * 1000).round().cast(pl.Int64, strict=False).clip(0, LONGEST_REQUEST).fill_null(0)
+        )
         rows = rows.select(
             "number",
             "zone",
@@ -98,7 +100,9 @@ class Arrivals:
             held = pl.concat([self._held[place], rows])
             self._held[place] = held.filter(~turn)
             zone = (pl.col("zone").cast(pl.UInt64) + pl.col("log").cast(pl.UInt64) * 0x9E37_79B1) % (1 << 32)
-            due = held.filter(turn).sort("log", "begin", maintain_order=True)
+            # Of those that begin at once the longest goes first: one that was rejected then took no time, and no place.
+            order = ("log", "begin", "end")
+            due = held.filter(turn).sort(order, descending=[False, False, True], maintain_order=True)
             ready.append(due.select("number", zone.cast(pl.UInt32), "begin", "end"))
         return ready
 

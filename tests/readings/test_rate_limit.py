@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from analyzer.addresses.ranges import to_number
-from analyzer.readings.rate_limit import RateLimit, rate_limit
+from analyzer.readings.rate_limit import RateLimit, Replicas, rate_limit, replicas_of
 from analyzer.tables.limited import LIMITS
 from analyzer.tables.limits import Limit, rps_limit
 
@@ -119,3 +119,88 @@ def test_an_empty_log_is_unknown(labelled: Rows) -> None:
     read = reading(labelled(), limits(), 0, GRID)
     assert (read.verdict, read.keys, read.shared_key_pct) == ("unknown", 0, None)
     assert [each.rejected_pct for each in read.simulations] == [None, None, None]
+
+
+def test_the_share_of_visitors_is_an_option(labelled: Rows) -> None:
+    """With 10 % allowed to be touched, a limit that one of eleven visitors meets is fit."""
+    rejected = limits((2, "198.51.0.1", 0, 1))
+    read = reading(labelled(*visitors(11)), rejected, 11, GRID, harmed_pct=10.0)
+    assert read.suggested is not None
+    assert (read.suggested.limit_rps, read.suggested.burst, read.suggested.harmed_pct) == (1, 5, 10.0)
+    assert read.suggested.visitors_rejected_pct == 9.0909
+    assert reading(labelled(*visitors(11)), rejected, 11, GRID, harmed_pct=9.0).suggested.limit_rps == 5  # type: ignore[union-attr]
+
+
+def test_replicas(labelled: Rows) -> None:
+    """A suggestion is per replica; evenly dealt a visitor may have more, and less where one replica gets most."""
+    pods = [("a", "x", 60), ("a", "y", 20), ("b", "x", 20), ("b", "z", 0), ("a", "x", 20)]
+    origins = pl.DataFrame(pods, schema=["namespace", "pod", "considered"], orient="row")
+    known = replicas_of(origins)
+    assert known == Replicas(3, pytest.approx(2 / 3))
+    suggested = reading(labelled(*visitors(3)), limits(), 3, GRID, replicas=known).suggested
+    assert suggested is not None
+    assert (suggested.replicas, suggested.cluster_rps, suggested.cluster_rps_with_skew) == (3, 3, 1.5)
+    assert replicas_of(origins.with_columns(pod=pl.lit(None, pl.String))) is None
+    assert replicas_of(origins.clear()) is None
+
+
+def test_who_is_rejected_most(labelled: Rows) -> None:
+    """The keys that a limit rejects most are named with what stands behind them."""
+    table = labelled(*visitors(9), {"address": "10.0.0.10", "requests": 96, "class": "node", "user_agents": 0b1111})
+    rejected = limits((0, "10.0.0.10", 30, 50), *[(0, f"198.51.0.{n}", n, n) for n in range(9)])
+    read = reading(table, rejected, 105, GRID)
+    assert [(key.address, key.rejected_low, key.rejected_high) for key in read.most_rejected][:2] == [
+        ("10.0.0.10", 30, 50), ("198.51.0.8", 8, 8)
+    ]  # fmt: skip
+    assert (len(read.most_rejected), read.most_rejected[0].class_, read.most_rejected[0].user_agents) == (5, "node", 4)
+    assert (read.simulations[0].rejected_keys, read.simulations[0].visitors_rejected_pct) == (9, 88.8889)
+
+
+def test_both_keys(labelled: Rows) -> None:
+    """Behind one proxy stand many visitors: what rejects them all as one key spares them under their own addresses."""
+    proxy = labelled({"address": "10.0.0.10", "requests": 100, "class": "node"})
+    read = reading(proxy, limits((2, "10.0.0.10", 90, 90)), 100, GRID, clients=labelled(*visitors(50)))
+    assert (read.verdict, read.keys, read.suggested) == ("not-ready", 1, None)
+    assert read.by_client is not None
+    assert (read.by_client.keys, read.by_client.shared_keys, read.by_client.simulations[2].rejected) == (50, 0, 0)
+    assert read.by_client.suggested is not None
+    met = rate_limit(
+        proxy, limits((2, "198.51.0.1", 7, 7), key=1), {"client_requests": 70}, GRID, clients=labelled(*visitors(50))
+    )
+    assert met.by_client is not None
+    assert (met.by_client.simulations[2].rejected_pct, met.simulations[2].rejected) == (10.0, 0)
+    assert reading(proxy, limits(), 1, GRID, clients=labelled()).by_client is None
+
+
+@pytest.mark.parametrize(
+    ("totals", "signals", "told_by", "rejected"),
+    [
+        ({}, {}, None, None),
+        ({"status_503": 9}, {}, None, None),
+        ({"status_429": 9}, {}, "status", 9),
+        ({"status_429": 9}, {"limiting_requests": 3, "limiting_connections": 4}, "error_log", 7),
+        (
+            {"limit_req_logged": 9, "limit_req_rejected": 2, "status_429": 9},
+            {"limiting_requests": 3},
+            "limit_req_status",
+            2,
+        ),
+        ({"limit_conn_logged": 9}, {}, "limit_req_status", 0),
+    ],
+)
+def test_rejections_that_the_log_tells_of(
+    labelled: Rows, totals: dict[str, int], signals: dict[str, int], told_by: str | None, rejected: int | None
+) -> None:
+    """The best word there is on rejections is taken, and the limit that comes nearest is named."""
+    found = limits((0, "198.51.0.1", 6, 8), (2, "198.51.0.1", 90, 90))
+    logged = rate_limit(labelled(*visitors(3)), found, totals, GRID, signals=signals).logged
+    assert logged is not None
+    assert (logged.told_by, logged.rejected) == (told_by, rejected)
+    assert logged.nearest == ("limit-rps: 5" if rejected else None)
+
+
+def test_disorder_and_allowlist_are_told(labelled: Rows) -> None:
+    """How many requests were out of order or spared stands in the reading."""
+    totals = {"requests": 200, "disordered": 3, "allowed": 7}
+    read = rate_limit(labelled(*visitors(3)), limits(), totals, GRID)
+    assert (read.out_of_order_pct, read.allowed) == (1.5, 7)

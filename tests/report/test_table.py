@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from analyzer.readings.interruptions import Interruption
 from analyzer.readings.preservation import KindRow
+from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey, Suggestion
 from analyzer.readings.skew import Group, Grouping, Spread
 from analyzer.report import load_format
 from analyzer.report.table import TableFormat
@@ -303,6 +304,44 @@ def test_skew_says_who_was_away_and_who_costs_more(report: Report) -> None:
     assert r"n\x1b2 had no traffic from 11-21 10:00:00 for 5 min" in text
     assert r"n\x1b2 had no traffic before 11-21 10:05:00" in text
     assert r"n\x1b2 had no traffic from 11-21 10:00:00 on" in text
+
+
+def test_rate_limits_under_both_addresses(report: Report) -> None:
+    """What limits do under the visitors' own addresses stands below what they do now, with who is hit."""
+    reading = report.rate_limit
+    simulations = [replace(each, rejected=3, rejected_pct=0.0001) for each in reading.simulations]
+    both = replace(
+        reading,
+        suggested=None,
+        most_rejected=[RejectedKey("ingress-nginx", "limit-rps: 5", "10.244.1.0", "node", 266, 9_000, 8_000, 8_001)],
+        by_client=ByClient(
+            120_000, 1, 0.1, simulations, Suggestion("ingress-nginx", 12, 60, 0.1, 0.05, 3, 36, 21.5)
+        ),
+        logged=Logged(7, "error_log", 7, 0, 0, 0, "limit-rps: 100"),
+        out_of_order_pct=2.5,
+    )  # fmt: skip
+    text = words(replace(report, rate_limit=both))
+    for said in (
+        "2.5 % of requests stand behind later ones",
+        "rejected most: 10.244.1.0 (node) about 266 user agents behind it",
+        "by the visitors' own addresses: 120,000 keys instead of 199,212",
+        "limit-rps 12 per replica over 3 replicas: 36 a second, 21.5 as they are loaded",
+        "told by the error log: 7 rejections nearest: limit-rps: 100",
+    ):
+        assert said in text, said
+
+
+def test_a_long_name_of_a_limit_stands_alone(report: Report) -> None:
+    """A limit of several windows has its name on a line of its own, so that the numbers stay in their columns."""
+    name = "second: 5, minute: 100 (redis)"
+    long = replace(report.rate_limit.simulations[0], limit=name, burst=None)
+    lines = TableFormat(width=80).render(
+        replace(report, rate_limit=replace(report.rate_limit, simulations=[long, *report.rate_limit.simulations]))
+    ).splitlines()  # fmt: skip
+    at = next(n for n, line in enumerate(lines) if name in line)
+    assert lines[at].strip() == name
+    assert lines[at + 1].split()[0] == "71.0"
+    assert max(map(len, lines)) <= 80
 
 
 def test_rate_limits_that_reject_nothing_are_one_line(report: Report) -> None:

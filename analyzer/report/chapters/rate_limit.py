@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.readings.rate_limit import DISORDER_PCT
 from analyzer.readings.shares import percent
 from analyzer.report.document import TONES, Cell, Figure, Paragraph, Part, Quoted, Section, Share, Verdict, table
 from analyzer.report.sections import READY
 from analyzer.report.text import number, percentage, size
 
 if TYPE_CHECKING:
-    from analyzer.readings.rate_limit import RateLimit
+    from collections.abc import Sequence
+
+    from analyzer.readings.rate_limit import ByClient, RateLimit, Simulation
 
 
 def rate_limit(reading: RateLimit) -> Section:
@@ -30,11 +33,16 @@ def rate_limit(reading: RateLimit) -> Section:
                 )
             )
         )
+    if reading.out_of_order_pct is not None and reading.out_of_order_pct >= DISORDER_PCT:
+        behind = f"{percentage(reading.out_of_order_pct)} % of requests stand behind later ones in their log"
+        parts.append(Paragraph((f"{behind}, so that the limits reject too much here.",)))
     if any(each.rejected_high for each in reading.simulations):
         parts += _curves(reading)
-        parts.append(_simulations(reading))
+        parts.append(_simulations(reading.simulations, "Simulated limits"))
     elif reading.keys and reading.simulations:
         parts.append(Paragraph(("None of the simulated limits would reject a request.",)))
+    if reading.by_client is not None:
+        parts += _by_client(reading.by_client)
     verdict = Verdict(READY[reading.verdict].capitalize(), TONES.get(reading.verdict, "plain"))
     return Section("rate-limits", "Rate limits", parts, verdict)
 
@@ -65,9 +73,20 @@ def _curves(reading: RateLimit) -> list[Figure]:
     return figures
 
 
-def _simulations(reading: RateLimit) -> Part:
+def _by_client(reading: ByClient) -> list[Part]:
+    """What the limits would do under the visitors' own addresses."""
+    said = f"Under the visitors' own addresses there are {size(reading.keys, 'key')}"
+    if reading.suggested is not None:
+        said = f"{said}, and limit-rps: {reading.suggested.limit_rps} is the smallest limit that spares visitors"
+    parts: list[Part] = [Paragraph((f"{said}.",))]
+    if any(each.rejected_high for each in reading.simulations):
+        parts.append(_simulations(reading.simulations, "Simulated limits, by the visitors' own addresses"))
+    return parts
+
+
+def _simulations(simulations: Sequence[Simulation], title: str) -> Part:
     rows: list[list[Cell]] = []
-    for each in reading.simulations:
+    for each in simulations:
         low, high = percent(each.rejected_low, each.requests), percent(each.rejected_high, each.requests)
         rows.append(
             [
@@ -80,4 +99,4 @@ def _simulations(reading: RateLimit) -> Part:
             ]
         )
     columns = ("Limit", "Rejected %", "Low to high %", "On shared addresses %", "Burst", "Controller")
-    return table("Simulated limits", columns, rows, numeric=(1, 2, 3, 4))
+    return table(title, columns, rows, numeric=(1, 2, 3, 4))

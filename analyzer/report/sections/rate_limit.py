@@ -27,9 +27,7 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
         parts.append(f"{who} {verb} for {percentage(reading.shared_key_pct)} % of requests")
     elif reading.keys:
         parts.append("no address is shared by many visitors")
-    if reading.suggested:
-        parts.append(_suggestion(reading.suggested))
-    page.section("Rate limits", parts)
+    page.section("Rate limits", [*parts, *_suggestion(reading.suggested)])
     if reading.out_of_order_pct is not None and reading.out_of_order_pct >= DISORDER_PCT:
         behind = percentage(reading.out_of_order_pct)
         page.section("", [f"{behind} % of requests stand behind later ones: too much is rejected here, sort the log"])
@@ -37,21 +35,23 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
     behind_proxies = reading.by_client
     if behind_proxies is not None:
         keys = f"by the visitors' own addresses: {number(behind_proxies.keys)} keys instead of {number(reading.keys)}"
-        more = [_suggestion(behind_proxies.suggested)] if behind_proxies.suggested else []
-        page.section("", [keys, *more])
+        page.section("", [keys, *_suggestion(behind_proxies.suggested)])
         _simulations(page, behind_proxies, named=bool(behind_proxies.keys))
     if reading.logged is not None and reading.logged.rejected is not None:
         page.section("", _logged(reading.logged))
 
 
-def _suggestion(suggested: Suggestion) -> str:
+def _suggestion(suggested: Suggestion | None) -> list[str]:
+    if suggested is None:
+        return []
     text = f"smallest limit that spares visitors: limit-rps {suggested.limit_rps}"
     if suggested.replicas is None or suggested.replicas == 1:
-        return text
-    return (
-        f"{text} per replica, {suggested.cluster_rps} a second over {suggested.replicas} replicas,"
-        f" {percentage(suggested.cluster_rps_with_skew)} as they are loaded"
-    )
+        return [text]
+    even, loaded = number(suggested.cluster_rps or 0), percentage(suggested.cluster_rps_with_skew)
+    return [
+        f"{text} per replica",
+        f"over {suggested.replicas} replicas: {even} a second, {loaded} as they are loaded",
+    ]
 
 
 _TOLD_BY = {"limit_req_status": "$limit_req_status", "error_log": "the error log", "status": "status 429"}

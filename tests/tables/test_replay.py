@@ -1,0 +1,172 @@
+"""Limits tried on the requests of a log: in the order in which they began, in any pieces, saved and continued."""
+
+from __future__ import annotations
+
+import os
+from random import Random  # noqa: TC003 - hypothesis reads the annotation
+from unittest.mock import patch
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzer.parsing.schema import TIME
+from analyzer.tables.address_table import NO_ADDRESS
+from analyzer.tables.limits import (
+    Limit,
+    connections_limit,
+    envoy_limit,
+    ingress_limits,
+    kong_limits,
+    kong_sliding_limits,
+    rps_limit,
+)
+from analyzer.tables.replay import LogReplay, Replay
+
+NOON = 1_795_262_400_000  # 21 November 2026, 12:00 UTC, in milliseconds
+LIMITS = [
+    rps_limit(1),
+    *ingress_limits([5], [30], [2])[-4:],
+    *kong_limits([("second", 2), ("minute", 5)]),
+    *kong_sliding_limits([(60, 4)]),
+    envoy_limit("second", 2, shared=False),
+    envoy_limit("second", 5, shared=True),
+]
+#: Requests: milliseconds after noon at which each ended, number of the address, zone, seconds that it took.
+Requests = list[tuple[int, int, int, float]]
+
+
+def frame(requests: Requests) -> pl.DataFrame:
+    """Requests as the fold hands them over."""
+    rows = [(NOON + time, number, zone, 0, took) for time, number, zone, took in requests]
+    schema = {"time": pl.Int64, "number": pl.UInt32, "zone": pl.UInt32, "outcome": pl.UInt8, "request_time": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("time").cast(TIME))
+
+
+def rejections(found: list[pl.DataFrame]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Rejections by limit and number: all of a moment at once, and spread."""
+    summed = pl.concat(found).group_by("limit", "number").agg(pl.col("at_once", "spread").sum())
+    return {
+        (limit, number): (at_once, spread) for limit, number, at_once, spread in summed.iter_rows() if at_once + spread
+    }
+
+
+def run(limits: list[Limit], requests: Requests, *, exact_times: bool) -> dict[tuple[int, int], tuple[int, int]]:
+    """Try limits on a log in one piece."""
+    log = LogReplay(limits, exact_times=exact_times)
+    log.add(frame(requests))
+    return rejections([log.finish()])
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> tuple[Requests, bool]:
+    """A log as it may come: bursts, pauses, long requests, disorder, an older log behind a newer one."""
+    exact = draw(st.booleans())
+    steps = st.sampled_from(
+        [0, 0, 1, 3, 250, 1000, 1000, 2000, 30_000, 61_000, 400_000, -1, -1500, -59_000, -3_600_000]
+    )
+    requests, now = [], 0
+    for step, number, zone, took, count in draw(
+        st.lists(
+            st.tuples(
+                steps,
+                st.sampled_from([1, 2, NO_ADDRESS - 1]),
+                st.sampled_from([0, 0, 7, 2**32 - 1]),
+                st.sampled_from([0.0, 0.001, 0.523, 1.9, 59.0, 300.0]),
+                st.integers(1, 9),
+            ),
+            max_size=20,
+        )
+    ):
+        now += step
+        requests += [(now if exact else now // 1000 * 1000, number, zone, took)] * count
+    return requests, exact
+
+
+@settings(max_examples=150, deadline=None)
+@given(logs(), st.lists(st.integers(0, 100), max_size=4), st.randoms(use_true_random=False))
+def test_a_log_that_is_saved_and_continued(log: tuple[Requests, bool], cuts: list[int], random: Random) -> None:
+    """However a log is cut, saved and continued, natively or not, every limit rejects what it rejects in one run."""
+    requests, exact = log
+    with patch.dict(os.environ, {"LOGSCAN_SCANNER": "portable"}):
+        expected = run(LIMITS, requests, exact_times=exact)
+    found, state = [], None
+    for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), len(requests)], strict=True):
+        with patch.dict(os.environ, {"LOGSCAN_SCANNER": random.choice(["portable", "native"])}):
+            replay = LogReplay(LIMITS, exact_times=exact)
+            if state is not None:
+                replay.restore(state)
+            replay.add(frame(requests[start:stop]))
+            found.append(replay.take())
+            state = replay.state()
+    with patch.dict(os.environ, {"LOGSCAN_SCANNER": "native"}):
+        last = LogReplay(LIMITS, exact_times=exact)
+    assert state is not None
+    last.restore(state)
+    assert rejections([*found, last.finish()]) == expected
+    assert run(LIMITS, requests, exact_times=exact) == expected
+
+
+def test_limited_is_when_a_request_begins() -> None:
+    """Requests that end together and began one after the other pass; those that began together do not, however long."""
+    apart: Requests = [(40_000, 1, 0, float(n)) for n in range(40, 0, -1)]
+    assert run([rps_limit(1)], apart, exact_times=True) == {}
+    together: Requests = [(n * 1000, 1, 0, float(n)) for n in range(40)]
+    assert run([rps_limit(1)], together, exact_times=True) == {(0, 1): (34, 34)}
+    lost_in_decimals: Requests = [(523, 1, 0, 0.523), (1019, 1, 0, 1.019), (2001, 1, 0, 1.001)]
+    assert run([envoy_limit("second", 1, shared=False)], lost_in_decimals, exact_times=True) == {(0, 1): (1, 1)}
+
+
+def test_a_request_lasts_a_minute_at_most() -> None:
+    """What took longer is taken to have begun a minute before it ended: a log need not be held back for hours."""
+    long: Requests = [(100_000 + n * 30_000, 1, 0, 1e9) for n in range(3)]
+    assert run([connections_limit(1)], long, exact_times=True) == {(0, 1): (1, 1)}
+    assert run([connections_limit(2)], long, exact_times=True) == {}
+
+
+def test_whole_seconds_give_two_orders() -> None:
+    """All of a second at its beginning is the most a bucket sees at once, evenly spread the least."""
+    requests: Requests = [(second * 1000, 1, 0, 0.0) for second in range(3) for _ in range(4)]
+    assert run([envoy_limit("second", 2, shared=False)], requests, exact_times=False) == {(0, 1): (6, 5)}
+
+
+def test_a_shared_bucket_is_one_for_all() -> None:
+    """A route's bucket is emptied by everybody; who came too late is named."""
+    requests: Requests = [(n, n % 3, 0, 0.0) for n in range(9)]
+    assert run([envoy_limit("hour", 7, shared=True)], requests, exact_times=True) == {(0, 1): (1, 1), (0, 2): (1, 1)}
+    assert run([envoy_limit("hour", 7, shared=False)], requests, exact_times=True) == {}
+
+
+@pytest.mark.parametrize("exact_times", [True, False])
+@pytest.mark.parametrize("limits", [[rps_limit(5)], [envoy_limit("second", 5, shared=False)]])
+def test_an_older_log_behind_a_newer_one_begins_anew(limits: list[Limit], exact_times: bool) -> None:  # noqa: FBT001
+    """Where time goes back by hours nothing is known of any address, and the disorder is told."""
+    burst: Requests = [(0, 1, 0, 0.0)] * 30
+    log = LogReplay(limits, exact_times=exact_times)
+    log.add(frame(burst))
+    arrived, disordered = log.add(frame([(-7_200_000, 1, 0, 0.0)] * 30))
+    alone = run(limits, burst, exact_times=exact_times)[0, 1]
+    assert rejections([log.finish()]) == {(0, 1): (2 * alone[0], 2 * alone[1])}
+    assert (arrived, disordered) == (30, 1)
+
+
+def test_a_log_in_reverse_is_told() -> None:
+    """Nearly every request of a log that runs backwards counts as out of order."""
+    for exact_times in (True, False):
+        log = LogReplay([connections_limit(1)], exact_times=exact_times)
+        assert log.add(frame([(-n * 1000, 1, 0, 0.0) for n in range(1000)]))[1] > 900
+
+
+def test_logs_are_apart() -> None:
+    """Each log counts for itself, and what is taken is not given again."""
+    replay = Replay([rps_limit(1)])
+    for _ in range(2):
+        for source in (4, 9):
+            replay.add(source, frame([(0, 1, 0, 0.0)] * 10), exact_times=False)
+    replay.close(4)
+    assert rejections([replay.take()]) == {(0, 1): (14, 14)}
+    assert replay.take().is_empty()
+    replay.close_all()
+    assert rejections([replay.take()]) == {(0, 1): (14, 14)}
+    assert (replay.requests, replay.disordered) == (40, 0)

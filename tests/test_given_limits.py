@@ -1,0 +1,92 @@
+"""Rate limits as options say them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from analyzer.addresses.ranges import to_number
+from analyzer.errors import UsageError
+from analyzer.given_limits import GivenLimits, need_durations
+from analyzer.tables.limits import GRID
+
+
+def names(**given: Any) -> list[str]:
+    """What is tried beside the shipped grid."""
+    return [limit.name for limit in GivenLimits(**given).limits()[len(GRID) :]]
+
+
+def test_nothing_given() -> None:
+    """The shipped grid needs no more than times; so does a limit in requests per minute."""
+    limits = GivenLimits().limits()
+    assert [limit.rps for limit in limits] == list(GRID)
+    assert not need_durations(GivenLimits(rpm=[60]).limits())
+    assert need_durations(GivenLimits(connections=[5]).limits())
+
+
+def test_limits_of_an_ingress() -> None:
+    """Limits of one kind are tried alone, those of several kinds also together, each with each."""
+    assert names(rpm=[60], connections=[5]) == [
+        "limit-rpm: 60", "limit-connections: 5", "limit-rpm: 60 + limit-connections: 5"
+    ]  # fmt: skip
+    limits = GivenLimits(rps=[3, 5], rpm=[100], burst_multiplier=2).limits()
+    assert limits[2].name == "limit-rps: 3"
+    assert [limit.name for limit in limits[-2:]] == ["limit-rps: 3 + limit-rpm: 100", "limit-rps: 5 + limit-rpm: 100"]
+    assert limits[-2].policy.parts == ((3000, 6), (1666, 200))
+    assert names(rpm=[10, 10]) == ["limit-rpm: 10"]
+
+
+def test_limits_of_kong() -> None:
+    """One fixed window is the same for every policy; several are not; sliding ones come with and without penalty."""
+    assert names(kong=["minute:100"]) == ["minute: 100"]
+    assert names(kong=["second:5,minute:100"]) == ["second: 5, minute: 100 (local)", "second: 5, minute: 100 (redis)"]
+    assert names(kong_sliding=["30:9,hour:100"]) == [
+        "sliding 30 s: 9, 3600 s: 100", "sliding 30 s: 9, 3600 s: 100 (disable_penalty)"
+    ]  # fmt: skip
+
+
+def test_limits_of_envoy_gateway() -> None:
+    """A bucket for each client, or one for all of a route."""
+    assert names(envoy=["second:10", "hour:1000/route"]) == ["second: 10", "hour: 1000 for all"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rps": [0]}, "--limit-rps: expected a whole number from 1 to 10,000, got 0"),
+        ({"rpm": [600_001]}, "--limit-rpm: expected a whole number from 1 to 600,000, got 600001"),
+        ({"rpm": [600_000]}, "--limit-rpm: expected a burst of at most 1,000,000, got 600,000 times the multiplier"),
+        ({"connections": [-1]}, "--limit-connections: expected a whole number from 1 to 100,000, got -1"),
+        ({"burst_multiplier": 101}, "--limit-burst-multiplier: expected a whole number from 1 to 100, got 101"),
+        ({"rps": range(1, 52)}, "--limit-rps: expected at most 50 limits, got 51"),
+        ({"rpm": range(1, 60)}, "rate limits: expected at most 50 to try at once, got 66"),
+        ({"kong": ["fortnight:1"]}, "--kong-limit: expected WINDOW:N such as minute:100, the window one of second, "),
+        ({"kong": ["minute:0"]}, "--kong-limit: expected WINDOW:N"),
+        ({"kong": ["minute:9,minute:9"]}, "--kong-limit: expected WINDOW:N"),
+        ({"kong": ["minute"]}, "got 'minute'"),
+        ({"kong_sliding": ["month:1"]}, "--kong-sliding-limit: expected WINDOW:N such as 60:100"),
+        ({"kong_sliding": ["0:1"]}, "--kong-sliding-limit: expected WINDOW:N such as 60:100"),
+        ({"kong_sliding": ["60:" + "9" * 5000]}, "--kong-sliding-limit: expected WINDOW:N such as 60:100"),
+        ({"envoy": ["second:1,minute:2"]}, "--envoy-limit: expected WINDOW:N, or WINDOW:N/route"),
+        ({"envoy": ["second:1/all"]}, "--envoy-limit: expected WINDOW:N, or WINDOW:N/route"),
+        ({"envoy": ["month:1"]}, "--envoy-limit: expected WINDOW:N"),
+    ],
+)
+def test_what_cannot_be_meant(given: dict[str, Any], message: str) -> None:
+    """A limit that cannot be meant is refused with the option, what was expected, and what was got."""
+    with pytest.raises(UsageError) as error:
+        GivenLimits(**given).limits()
+    assert message in str(error.value)
+
+
+def test_the_allowlist() -> None:
+    """Networks of the allowlist; one with host bits is refused."""
+    table = GivenLimits(allowlist=["10.0.0.0/8", "2001:db8::1"]).allowed()
+    assert table is not None
+    asked = [to_number(text) for text in ("10.9.9.9", "11.0.0.0", "2001:db8::1", "2001:db8::2")]
+    assert table.lookup(pl.Series(asked, dtype=pl.UInt128)).is_not_null().to_list() == [True, False, True, False]
+    assert GivenLimits().allowed() is None
+    with pytest.raises(UsageError, match="--limit-allowlist: "):
+        GivenLimits(allowlist=["10.0.0.1/8"]).allowed()
