@@ -12,7 +12,7 @@ from lab.programs import Controller
 from analyzer.readings.trust import LOG_FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from lab.lab import Lab
 
@@ -39,9 +39,9 @@ class Scenario:
         The percentage of visitors that keep their address, from and to; the scenario itself is checked by it. None is
         a log without visitors.
     findings
-        What a report with the cluster file must find.
-    healthy
-        Nothing may be found that is an error.
+        What a report with the cluster file must find; it may find nothing else that is an error.
+    alone
+        The same without the cluster file; None is the same findings.
     stand_in
         The class of the addresses that stand for visitors, with the cluster file and without.
     trust
@@ -59,7 +59,7 @@ class Scenario:
     play: Callable[[Lab], None]
     preserved: tuple[float, float] | None
     findings: frozenset[str] = frozenset()
-    healthy: bool = False
+    alone: frozenset[str] | None = None
     stand_in: tuple[str, str] | None = None
     trust: tuple[str, str] = ("sound", "cannot-tell")
     recoverable: float | None = None
@@ -72,12 +72,13 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def _scenario(
-    preserved: float | tuple[float, float] | None, *findings: str, **more: Any
+    preserved: float | tuple[float, float] | None, *findings: str, alone: Iterable[str] | None = None, **more: Any
 ) -> Callable[[Callable[[Lab], None]], Callable[[Lab], None]]:
     span = (preserved, preserved) if isinstance(preserved, (int, float)) else preserved
 
     def register(play: Callable[[Lab], None]) -> Callable[[Lab], None]:
-        SCENARIOS[play.__name__] = Scenario(play, span, frozenset(findings), **more)
+        without = None if alone is None else frozenset(alone)
+        SCENARIOS[play.__name__] = Scenario(play, span, frozenset(findings), without, **more)
         return play
 
     return register
@@ -86,14 +87,14 @@ def _scenario(
 # ---- externalTrafficPolicy -------------------------------------------------------------------------------------------
 
 
-@_scenario(0, "external-traffic-policy-cluster", stand_in=("node", "node"))
+@_scenario(0, "external-traffic-policy-cluster", stand_in=("node", "node"), alone={"node-addresses-logged"})
 def cluster(lab: Lab) -> None:
     """Over an overlay the controllers see their own bridge, or the gateway of the node that a request entered by."""
     lab.serve("Cluster", *_TWO)
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario(0, "external-traffic-policy-cluster", stand_in=("node", "node"))
+@_scenario(0, "external-traffic-policy-cluster", stand_in=("node", "node"), alone={"node-addresses-logged"})
 def cluster_routed(lab: Lab) -> None:
     """Without an overlay they see the nodes themselves."""
     lab.network.overlay(on=False)
@@ -102,7 +103,12 @@ def cluster_routed(lab: Lab) -> None:
 
 
 @_scenario(
-    0, "external-traffic-policy-cluster", "rate-limit-on-shared-addresses", stand_in=("node", "node"), recoverable=0
+    0,
+    "external-traffic-policy-cluster",
+    "rate-limit-on-shared-addresses",
+    stand_in=("node", "node"),
+    recoverable=0,
+    alone={"node-addresses-logged", "rate-limit-on-shared-addresses"},
 )
 def limited(lab: Lab) -> None:
     """A limit meant for one visitor rejects requests of all that come through a node."""
@@ -111,7 +117,7 @@ def limited(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario(100, healthy=True)
+@_scenario(100)
 def local_even(lab: Lab) -> None:
     """One controller on either of two nodes, and the balancer sends to them alone."""
     lab.in_cri = True
@@ -120,7 +126,7 @@ def local_even(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario(100, "local-uneven-pods", healthy=True)
+@_scenario(100, "local-uneven-pods", alone=())
 def local_uneven(lab: Lab) -> None:
     """Two controllers share a node: each gets half of what the one of the other node gets."""
     lab.in_cri = True
@@ -129,7 +135,7 @@ def local_uneven(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario(0, "cni-masquerade", stand_in=("node", "node"))
+@_scenario(0, "cni-masquerade", stand_in=("node", "node"), alone={"node-addresses-logged"})
 def local_not_in_force(lab: Lab) -> None:
     """The Service says Local, and the nodes masquerade nevertheless."""
     lab.serve("Cluster", *_TWO)
@@ -148,7 +154,7 @@ def switched_half_way(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY // 2))
 
 
-@_scenario(100, "local-rolling-update", healthy=True)
+@_scenario(100, "local-rolling-update", alone=())
 def rolling_update(lab: Lab) -> None:
     """Under Local a pod is replaced: until the balancer notices, what it sends to its node is lost."""
     lab.in_cri = True
@@ -190,7 +196,7 @@ def balancer_not_read_but_logged(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY), lab.balance(_THEIR_NODES))
 
 
-@_scenario(100, healthy=True, trust=("sound", "sound"), recoverable=0)
+@_scenario(100, trust=("sound", "sound"), recoverable=0)
 def balancer_trusted(lab: Lab) -> None:
     """The controller trusts the balancer and nobody else: what clients claim is not believed."""
     lab.cluster = _FRONT
@@ -209,7 +215,7 @@ def balancer_trusted_like_everybody(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY, forging=0.1), lab.balance(_THEIR_NODES))
 
 
-@_scenario(100, "forwarded-headers-from-everyone", trust=("exposed", "cannot-tell"))
+@_scenario(100, "forwarded-headers-from-everyone", trust=("exposed", "cannot-tell"), alone=())
 def kong_trusts_everybody(lab: Lab) -> None:
     """Kong as its guide sets it up, with forging clients that its log cannot show."""
     lab.cluster = _FRONT
@@ -236,7 +242,7 @@ def envoy_without_trusted_hops(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY), lab.balance(_THEIR_NODES))
 
 
-@_scenario(100, healthy=True, trust=("sound", "sound"), recoverable=0)
+@_scenario(100, trust=("sound", "sound"), recoverable=0)
 def envoy_with_trusted_hops(lab: Lab) -> None:
     """Told of one, it logs the client, whatever that claims."""
     lab.cluster = _FRONT
@@ -253,7 +259,7 @@ def cdn_edge(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY), lab.distribute())
 
 
-@_scenario(100, healthy=True)
+@_scenario(100)
 def cdn_trusted(lab: Lab) -> None:
     """Kong trusts the CDN's ranges."""
     lab.network.spread(*_THEIR_NODES)
@@ -267,7 +273,7 @@ def cdn_trusted(lab: Lab) -> None:
 # ---- PROXY protocol --------------------------------------------------------------------------------------------------
 
 
-@_scenario(100, healthy=True)
+@_scenario(100)
 def proxy_v1(lab: Lab) -> None:
     """Both sides speak it: the client is kept even under Cluster."""
     lab.cluster = _FRONT
@@ -276,7 +282,7 @@ def proxy_v1(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY), lab.balance(NODES, "send-proxy", mode="tcp"))
 
 
-@_scenario(100, healthy=True)
+@_scenario(100)
 def proxy_v2(lab: Lab) -> None:
     """The same with Kong, version 2 and Local."""
     lab.cluster = _FRONT
@@ -325,7 +331,7 @@ def proxy_never_sent(lab: Lab) -> None:
     lab.send(lab.visitors.visit(FEW))
 
 
-@_scenario(100, "proxy-protocol-hairpin", healthy=True, signal="broken_proxy_header")
+@_scenario(100, "proxy-protocol-hairpin", signal="broken_proxy_header", alone=())
 def proxy_and_a_hairpin(lab: Lab) -> None:
     """A pod calls the Service by its public address: kube-proxy takes the short way, past whoever would send PROXY."""
     lab.cluster = _FRONT
@@ -338,7 +344,7 @@ def proxy_and_a_hairpin(lab: Lab) -> None:
 # ---- others ----------------------------------------------------------------------------------------------------------
 
 
-@_scenario(0, "klipper-masquerade", pods="10.42", stand_in=("lb", "node"))
+@_scenario(0, "klipper-masquerade", pods="10.42", stand_in=("lb", "node"), alone={"node-addresses-logged"})
 def klipper(lab: Lab) -> None:
     """K3s's service load balancer masquerades on every node, into files of the container runtime."""
     lab.in_cri = True
@@ -358,7 +364,7 @@ def uvicorn_without_trusted_proxies(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario(100, healthy=True)
+@_scenario(100)
 def uvicorn_with_trusted_proxies(lab: Lab) -> None:
     """Told to trust the pods, it logs the client."""
     lab.network.spread(*_THEIR_NODES)
@@ -367,7 +373,7 @@ def uvicorn_with_trusted_proxies(lab: Lab) -> None:
     lab.send(lab.visitors.visit(MANY))
 
 
-@_scenario(100, healthy=True)
+@_scenario(100)
 def health_probes(lab: Lab) -> None:
     """The kubelet, two clouds and a pod call beside the visitors; none of them is one."""
     lab.network.spread(*_THEIR_NODES)
@@ -382,7 +388,7 @@ def health_probes(lab: Lab) -> None:
     lab.call("application", 40)
 
 
-@_scenario(100, healthy=True, options=("--client", "10.8.0.0/24"))
+@_scenario(100, options=("--client", "10.8.0.0/24"))
 def vpn_clients(lab: Lab) -> None:
     """Visitors with addresses of a private network, declared as such."""
     lab.network.spread(*_THEIR_NODES)

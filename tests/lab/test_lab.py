@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from command import logscan
+from command import bash, logscan
 from lab import network
 from lab.lab import Lab, Ran
 from lab.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     Play = Callable[[str], Ran]
 
@@ -22,6 +24,10 @@ pytestmark = pytest.mark.lab
 
 #: How many points the percentage may be off with a cluster file.
 POINTS = 0.1
+README = Path(__file__).parent.parent.parent / "README.md"
+SHOWN = re.compile(
+    r"<!-- lab: (?P<name>\w+) -->\n```text\n\$ (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE
+)
 
 every_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
@@ -110,6 +116,17 @@ def test_trust_is_what_clients_can_do(name: str, ran: Play) -> None:
 
 
 @every_scenario
+def test_what_is_wrong_is_found(name: str, ran: Play) -> None:
+    """Whatever is wrong is found, and nothing is called an error that is none; so also by the log alone."""
+    scenario, left = SCENARIOS[name], ran(name)
+    alone = scenario.findings if scenario.alone is None else scenario.alone
+    for with_cluster, expected in ((True, scenario.findings), (False, alone)):
+        found = analyzed(left, *scenario.options, with_cluster=with_cluster)["findings"]
+        assert expected <= {finding["id"] for finding in found}
+        assert {finding["id"] for finding in found if finding["severity"] == "error"} <= expected
+
+
+@every_scenario
 def test_requests_that_are_none_are_counted(name: str, ran: Play) -> None:
     """What the log gives away of PROXY headers is counted, every one, and nothing is where there is none."""
     left = ran(name)
@@ -170,6 +187,18 @@ def test_a_change_stands_in_the_timeline(ran: Play) -> None:
     """The percentage goes from nothing to all at the moment when the policy was changed."""
     points = analyzed(ran("switched_half_way"))["timeline"]["points"]
     assert [point["preserved_pct"] for point in (points[0], points[-1])] == [0, 100]
+
+
+def test_the_readme_shows_a_run(ran: Play) -> None:
+    """What the README shows of a scenario is what the command prints; LOGSCAN_UPDATE_CASES=1 rewrites it."""
+    text = README.read_text()
+    shown = SHOWN.search(text)
+    assert shown
+    printed = bash(shown["command"], cwd=ran(shown["name"]).logs.parent).stdout.decode()
+    if os.environ.get("LOGSCAN_UPDATE_CASES") == "1":
+        README.write_text(text[: shown.start("output")] + printed + text[shown.end("output") :])
+        return
+    assert printed == shown["output"]
 
 
 def test_a_network_leaves_nothing_behind() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lab.visitors import Sent
 
-_CRI = re.compile(r"\S+ (?:stdout|stderr) F ")
+_CRI = re.compile(r"\S+ (stdout|stderr) ([FP]) (.*)")
 _NUMBER = re.compile(r"/n/(\d+)")
 _ERROR = re.compile(r"\d{4}/\d\d/\d\d \S+ \[")
 _UVICORN = re.compile(r"INFO: +(\S+):\d+ - ")
@@ -106,8 +106,18 @@ def numbers(logs: Iterable[Path]) -> set[int]:
 
 
 def _lines(log: Path) -> Iterator[str]:
+    """Yield the lines that a program wrote: a container runtime may have taken one in parts."""
+    parts = {"stdout": "", "stderr": ""}
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        yield _CRI.sub("", line, count=1)
+        record = _CRI.fullmatch(line)
+        if record is None:
+            yield line
+            continue
+        stream, tag, part = record.groups()
+        parts[stream] += part
+        if tag == "F":
+            yield parts[stream]
+            parts[stream] = ""
 
 
 def _address(line: str) -> str:
