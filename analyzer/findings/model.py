@@ -65,6 +65,7 @@ class Rule:
     """The head of a rule file: all that is needed to tell whether it holds.
 
     `share` names the fact that says how many requests it explains; `supersedes` are ids of more general findings.
+    `is_shipped` ones are held right by tests, and not checked again.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Rule:
     evidence: tuple[str, ...] = ()
     share: str | None = None
     supersedes: tuple[str, ...] = ()
+    is_shipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

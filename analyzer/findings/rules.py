@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import RuleError, UsageError
 from analyzer.findings.model import ANY, SEVERITIES, Body, Fix, Rule
-from analyzer.rules import parse_toml, rule_files, rule_text
+from analyzer.rules import parse_toml, rule_files, rule_text, rules_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,17 +34,17 @@ def load_findings(extra: Sequence[Path] = ()) -> list[Rule]:
     RuleError
         For a rule of `extra` that cannot be used, whichever part of it. The shipped ones are held right by tests.
     """
-    shipped = set(rule_files("findings"))
+    shipped = rules_dir() / "findings"
     found: dict[str, Rule] = {}
     for file in rule_files("findings", extra):
-        rule = load_rule(file)
-        if file not in shipped:
+        rule = load_rule(file, is_shipped=file.parent == shipped)
+        if not rule.is_shipped:
             load_body(rule)
         found[rule.id] = rule
     return list(found.values())
 
 
-def load_rule(file: Path) -> Rule:
+def load_rule(file: Path, *, is_shipped: bool = False) -> Rule:
     """Read the head of a rule file.
 
     Raises
@@ -64,6 +64,7 @@ def load_rule(file: Path) -> Rule:
         evidence=_texts(file, table, "evidence"),
         share=_text(file, table, "share") if "share" in table else None,
         supersedes=_texts(file, table, "supersedes"),
+        is_shipped=is_shipped,
     )
     if not _ID.fullmatch(rule.id) or rule.id in SEVERITIES:
         raise _error(file, "id", "lower-case words with hyphens between, none a severity", rule.id)

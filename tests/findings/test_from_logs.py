@@ -359,7 +359,7 @@ def test_what_logs_of_pods_show(tmp_path: Path) -> None:
 
     assert ids("even", cluster(**LOCAL), p0=100, p1=100, p2=100) == []
     silent = ids("silent", cluster(**LOCAL), p0=100, p1=100, p2=0)
-    assert silent == ["health-check-node-port", "local-uneven-pods"]
+    assert silent == ["health-check-node-port"]
     metallb = cluster(annotations={"metallb.io/ip-allocated-from-pool": "a"}, **LOCAL)
     assert ids("leader", metallb, p0=200, p1=0, p2=0) == ["metallb-one-node"]
     assert ids("rolled", cluster(**LOCAL), p0=100, p1=100, p2=100, p7=90)[-1:] == ["local-rolling-update"]

@@ -1,0 +1,45 @@
+"""Findings in the HTML and Markdown reports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from analyzer.report import load_format
+
+if TYPE_CHECKING:
+    from analyzer.findings.model import Finding
+    from analyzer.report.model import Report
+
+
+def test_a_finding_with_its_patch(report: Report, finding: Finding) -> None:
+    """Reason, evidence, patch, how to verify it and source stand in both; the headline names reason and fix."""
+    found = replace(report, findings=[finding])
+    markdown = load_format("markdown").render(found)
+    assert "**Because:** externalTrafficPolicy is Cluster on web/front: nodes masquerade" in markdown
+    assert "**Fix:** Set the policy to Local" in markdown
+    assert "### Nodes masquerade (external-traffic-policy-cluster): Error" in markdown
+    page = load_format("html").render(found)
+    for text in ("Nodes masquerade", "web/front", "controller.service.externalTrafficPolicy=Local", "example.org"):
+        assert text in markdown
+        assert text in page
+
+
+def test_no_finding_makes_no_chapter(report: Report) -> None:
+    """Where nothing was found there is no empty chapter."""
+    assert "## Findings" not in load_format("markdown").render(report)
+
+
+def test_an_alternative_says_what_it_is_for(report: Report, finding: Finding) -> None:
+    """A fix that may be for another platform names it."""
+    other = replace(finding.fixes[0], platform="gcp", recognised=False, note="mind this")
+    markdown = load_format("markdown").render(replace(report, findings=[replace(finding, fixes=[other])]))
+    assert r"Set the policy to Local (gcp, ingress-nginx): mind this" in markdown.replace("\\", "")
+
+
+def test_hostile_names_are_no_markup(report: Report, finding: Finding) -> None:
+    """What a cluster file holds reaches a page as text."""
+    hostile = replace(finding, because="<script>alert(1)</script>", evidence={"service": "<img src=x onerror=y>"})
+    page = load_format("html").render(replace(report, findings=[hostile]))
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
