@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from analyzer.readings.shares import percent
 from analyzer.report.document import NUMBERS, TONES, Cell, Paragraph, Part, Quoted, Section, Share, Verdict, table
 from analyzer.report.sections import READY
+from analyzer.report.sections.geo import database, located, warning
 from analyzer.report.text import number, percentage
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def geo(reading: Geo, preservation: Preservation) -> Section:
     """Write the chapter."""
     parts: list[Part] = []
     if reading.locatable_pct is not None:
-        can = "can be located" if reading.database else "could be located by a geo database (--geoip)"
+        can = "can be located" if located(reading) else "could be located by a geo database (--geoip)"
         said = f"{percentage(reading.locatable_pct)} % of requests {can}."
         lost = percent(preservation.considered - preservation.preserved, preservation.considered)
         if lost:
@@ -32,5 +33,21 @@ def geo(reading: Geo, preservation: Preservation) -> Section:
             [f"AS{row.asn}", Share(row.pct), number(row.requests), Quoted(row.name or "")] for row in reading.asns
         ]
         parts.append(table("Requests by network", ("Network", "%", "Requests", "Name"), networks, numeric=(1, 2)))
+    if reading.rules:
+        hits: list[list[Cell]] = [
+            [
+                Quoted(f"{rule.rule} {' '.join(rule.values)}"),
+                Share(rule.rejected_pct),
+                number(rule.rightly),
+                number(rule.wrongly),
+                number(rule.unseen),
+            ]
+            for rule in reading.rules
+        ]
+        columns = ("Rule", "Rejects %", "Rightly", "Wrongly", "Let in unseen")
+        parts.append(table("What rules would do", columns, hits, numeric=NUMBERS))
+    parts += [Paragraph((f"{warning(each)}: ", Quoted(", ".join(each.names)), ".")) for each in reading.asn_classes]
+    parts += [Paragraph((Quoted(database(each)), ".")) for each in reading.database or ()]
+    parts += [Paragraph((f"What is missing for more: {need}.",)) for need in reading.needs]
     verdict = Verdict(READY[reading.verdict].capitalize(), TONES.get(reading.verdict, "plain"))
     return Section("geo", "Geo", parts, verdict)
