@@ -47,6 +47,7 @@ class Log:
     reader: Reader | None = None
     opened: bool = False
     is_known: bool = False
+    bytes_read: int = 0
     shape: Shape = field(default_factory=Shape)
     is_cut: bool = False
     lines: int = 0
@@ -62,9 +63,10 @@ class Log:
         return Origin(None, self.source.pod, self.source.namespace, self.source.container)
 
     def close(self) -> None:
-        """Close its reader, which still says what was read."""
+        """Close its reader."""
         if self.reader is not None and self.opened:
             self.opened = False
+            self.bytes_read = self.reader.bytes_read
             self.reader.close()
 
     def count(self, scanned: Scanned, *, keep_rejected: bool) -> list[Rejected]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.geo import GeoDatabase
+    from analyzer.given import Span
     from analyzer.increment import Increment
     from analyzer.readings.skew import By
 
@@ -78,6 +79,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     state: str | os.PathLike[str] | None = None,
     window: timedelta | None = None,
     workers: int | None = None,
+    cluster_engine: str | None = None,
     progress: Callable[[int], object] | None = None,
     say: Callable[[str], object] = lambda _: None,
 ) -> Report:
@@ -136,7 +138,10 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     window
         With a state: only its last hours count, so long.
     workers
-        Threads that scan; default: the processors that this process may use.
+        Threads that scan, or processes with ``dask``; default: the processors that this process may use.
+    cluster_engine
+        ``dask://HOST:PORT`` has the workers of that Dask scheduler read the logs, ``dask`` processes on this machine;
+        whoever calls that from a script keeps the call behind ``if __name__ == "__main__"``.
     progress
         Called with the number of bytes after each piece of the input; a notebook shows a bar where it is not given.
     say
@@ -163,7 +168,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     limits = given.limits()
     if not 0 < limit_harm <= 100:
         raise UsageError(f"--limit-harm: expected a percentage above 0 and up to 100, got {limit_harm:g}")
-    workers = threads(workers)
+    processors = threads(workers)
     if by not in {None, "node", "zone", "pod", "source"}:
         raise UsageError(f"--by: expected node, zone, pod or source, got {by!r}")
     if top < 0:
@@ -181,10 +186,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     geo_rules.check(database.knows if database is not None else ())
     asn_classes = load_asns(more_rules)
     span = time_span(since, until)
-    if state is not None and span != (None, None):
-        raise UsageError("--since, --until: expected no --state with it", hint="--window takes hours of a state")
-    if state is None and window is not None:
-        raise UsageError("--window: expected a --state with it", hint="--since takes a part of what is read now")
+    _check_state(state, span, window, cluster_engine)
     sources, known = find(names_of(source), span), known_formats(more_rules, log_format, known_cluster)
     read: Run | Increment
     with notebook_bar(progress) as watched:
@@ -205,7 +207,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
                 known,
                 settings,
                 window=window,
-                workers=workers,
+                workers=processors,
                 rejects=rejects,
                 progress=watched,
                 say=say,
@@ -215,8 +217,14 @@ def analyze(  # noqa: PLR0913 - the options of the command line
             fold = Fold(classifier, limits, given.allowed())
             logs = [Log(number, found) for number, found in enumerate(sources)]
             read = Run(logs, known, fold, span, watched, durations=need_durations(limits))
-            read.read(workers, rejects)
-            tables = fold.tables()
+            if cluster_engine is None:
+                read.read(processors, rejects)
+                tables = fold.tables()
+            else:
+                from analyzer.scale_out import Folds, read_on_cluster  # noqa: PLC0415 - only where it is wanted
+
+                folds = Folds(classifier, limits, given.allowed())
+                tables = read_on_cluster(cluster_engine, read, folds, workers=workers, rejects=rejects)
     labelled = classifier.label(tables.addresses).with_columns(pl.col("class").alias("range_class"))
     labelled = infer(labelled, nodes_known=known_cluster is not None)
     lost = recoverable(tables.chains, labelled)
@@ -255,6 +263,18 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         report, labelled=labelled, streams=origins, formats=read.formats(), senders=read.senders(classifier)
     )
     return replace(report, findings=findings(finding_rules, read_facts(known_of_log, known_cluster)))
+
+
+def _check_state(
+    state: str | os.PathLike[str] | None, span: Span, window: timedelta | None, cluster_engine: str | None
+) -> None:
+    """Whether these go together."""
+    if state is not None and span != (None, None):
+        raise UsageError("--since, --until: expected no --state with it", hint="--window takes hours of a state")
+    if state is None and window is not None:
+        raise UsageError("--window: expected a --state with it", hint="--since takes a part of what is read now")
+    if state is not None and cluster_engine is not None:
+        raise UsageError("--cluster-engine: expected no --state with it", hint="a state is read by one machine")
 
 
 def _open_geo(files: list[Path]) -> GeoDatabase | None:

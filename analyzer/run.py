@@ -198,7 +198,7 @@ class Run:
             envelope=(envelope or "none") if known else None,
             node=nodes.pop() if len(nodes) == 1 else None,
             pod=pods.pop() if len(pods) == 1 else None,
-            bytes=log.reader.bytes_read if log.reader else 0,
+            bytes=log.bytes_read,
             lines=log.lines,
             parsed=log.parsed,
             rejected=log.rejected,

@@ -92,6 +92,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     state: options.State = None,
     window: options.Window = None,
     workers: options.Workers = None,
+    cluster_engine: options.ClusterEngine = None,
     quiet: options.Quiet = False,
 ) -> int:
     """Read access logs and print whether client IPs are preserved."""
@@ -140,6 +141,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
             state=state,
             window=hours,
             workers=workers,
+            cluster_engine=cluster_engine,
             progress=progress,
             say=say,
         )

@@ -98,6 +98,12 @@ Top = Annotated[int, typer.Option(metavar="N", help="How many rows a list shows;
 Workers = Annotated[
     int | None, typer.Option(metavar="N", help="Threads; default: the processors this process may use.")
 ]
+ClusterEngine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="dask://HOST:PORT|dask", help="Have a Dask cluster read the logs, or processes on this machine."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
 
 
