@@ -54,8 +54,9 @@ def scan(  # noqa: PLR0913 - the options of the command line
     Parameters
     ----------
     source
-        A file, a glob, a directory, ``-`` for standard input (which can be read once), or several of them; plain or
-        compressed, of any format and envelope.
+        A file, a glob, a directory, ``-`` for standard input, a URL (``s3://``, ``gs://``, ``az://``, ``file://``), or
+        several of them; plain or compressed, of any format and envelope. Standard input can be read once, and Ctrl-C
+        waits for its next bytes.
     cluster
         What ``logscan snapshot`` or ``kubectl get ... -A -o json`` wrote, as a file or loaded: for `node`, for
         `client_addr`, and for the log format that a controller is set to.

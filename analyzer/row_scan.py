@@ -77,18 +77,16 @@ class RowScan(PieceScan):
         self._log = work.log
         self.moments: list[int] = []  #: the first and the last time of each frame, milliseconds since 1970
         self._wanted = wanted
+        self._wants_client = not set(_CLIENT).isdisjoint(wanted.columns)
 
     def outputs(self, layout: Layout) -> list[Output]:
         """The wanted columns that a line of this layout carries."""
         columns = [column for column in self._wanted.columns if column in SCHEMA]
-        if not set(_CLIENT).isdisjoint(self._wanted.columns):
+        carried, evidence = layout.columns, []
+        if self._wants_client:
             columns += [column for column in ("address", "remote_addr") if column not in columns]
-        found = outputs(layout, columns)
-        if set(_CLIENT).isdisjoint(self._wanted.columns):
-            return found or [Output("offset", Kind.OFFSET, 0)]
-        carried = layout.columns
-        found += [Output(name, kind, carried[of]) for name, (of, kind) in _EVIDENCE.items() if of in carried]
-        return found
+            evidence = [Output(name, kind, carried[of]) for name, (of, kind) in _EVIDENCE.items() if of in carried]
+        return [*outputs(layout, columns), *evidence] or [Output("offset", Kind.OFFSET, 0)]
 
     def _keep(self, inner: Inner | None) -> None:
         """Keep the rows that were taken, in the order of their lines."""
@@ -107,7 +105,7 @@ class RowScan(PieceScan):
         if isinstance(self._piece, Batch):  # where in a document a record begins is not known
             rows = rows.drop("offset", strict=False)
         added: list[pl.Expr | pl.Series] = []
-        if not set(_CLIENT).isdisjoint(self._wanted.columns):
+        if self._wants_client:
             added += self._client(rows)
         origins = [origin.within(self._log.origin) for origin in (inner.origins if inner is not None else [Origin()])]
         for column in self._wanted.columns:
