@@ -87,6 +87,7 @@ def test_the_numbers_are_the_truth(name: str, ran: Play) -> None:
         "health_probe": truth.probes, "unparsed_request": truth.unreadable, "in_cluster": truth.callers, "unknown": 0,
     }  # fmt: skip
     assert report["input"]["rejected"] == 0
+    assert truth.addresses.items() <= {row["address"]: row["requests"] for row in found["addresses"]}.items()
     if scenario.stand_in:
         assert found["classes"][scenario.stand_in[0]]["considered"] == truth.visits - truth.own - truth.forged
 
