@@ -133,7 +133,9 @@ class LimitTable:
     def _clients_of(self, rows: pl.DataFrame) -> pl.Series:
         absent = [pl.lit(None, dtype).alias(name) for name, dtype in _HOPS.items() if name not in rows.columns]
         hops = rows.with_columns(absent).select("address", *_HOPS)
-        told = hops.filter(pl.any_horizontal(pl.col(*_HOPS).is_not_null())).unique()
+        # A chain of the logged address alone tells of nobody else.
+        other = (pl.col("single") != pl.col("address")).fill_null(pl.col("single").is_not_null())
+        told = hops.filter(other | pl.any_horizontal(pl.col("peer", "proxied", "chain").is_not_null())).unique()
         if told.is_empty():
             return rows["address"]
         texts = pl.coalesce("chain", address_texts(told["single"]))

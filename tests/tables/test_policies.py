@@ -284,6 +284,7 @@ def test_a_run_that_is_saved_and_continued(
     assert NativeDecider(policies).decide(frame(requests)).to_list() == expected
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**10), 10**11), st.sampled_from(list(WINDOWS.values())))
 def test_windows_of_the_calendar(second: int, length: int) -> None:
     """A window begins where the calendar says, also for native deciders."""
