@@ -58,6 +58,45 @@ def test_a_snapshot_says_what_the_whole_says(tmp_path: Path, name: str) -> None:
     assert reduced(json.loads(text)["items"]).partition('"items"')[2] == text.partition('"items"')[2]
 
 
+def test_a_snapshot_has_what_findings_are_made_of(tmp_path: Path) -> None:
+    """Limits, lists, other traffic policies and --enable-ssl-passthrough are kept, values of annotations not."""
+    items = [
+        *clusters.ingress_nginx(
+            ("n1", "10.0.0.1"),
+            config={"limit-req-status-code": "429", "whitelist-source-range": "198.51.100.0/24"},
+            front={"ingress": [{"ip": "203.0.113.9"}], "externalIPs": ["198.51.100.7"],
+                   "loadBalancerSourceRanges": ["198.51.100.0/24"]},
+        ),
+        clusters.service("web", "10.96.0.77", type="NodePort", externalTrafficPolicy="Local"),
+        {
+            "kind": "Ingress",
+            "metadata": {
+                "name": "shop",
+                "namespace": "shop",
+                "annotations": {
+                    "nginx.ingress.kubernetes.io/limit-rps": "5",
+                    "nginx.ingress.kubernetes.io/whitelist-source-range": CANARY,
+                    "nginx.ingress.kubernetes.io/auth-secret": clusters.SECRET,
+                },
+            },
+            "spec": {},
+        },
+    ]  # fmt: skip
+    items[0]["spec"]["containers"][0]["args"].append("--enable-ssl-passthrough")
+    text = reduced(items)
+    assert CANARY not in text
+    assert clusters.SECRET not in text
+    cut = load(tmp_path, text)
+    assert cut == load(tmp_path, orjson.dumps({"kind": "List", "items": items}))
+    (controller,) = cut.controllers
+    assert controller.options == {
+        "limit-req-status-code": "429", "whitelist-source-range": "198.51.100.0/24", "enable-ssl-passthrough": "true",
+    }  # fmt: skip
+    assert (controller.services[0].external_ips, controller.services[0].source_ranges) == (True, True)
+    assert [each.name for each in cut.services if each.is_local] == ["web"]
+    assert [len(each.acts_on_clients) for each in cut.ingresses] == [2]
+
+
 def test_a_snapshot_knows_the_controllers_that_it_was_told(tmp_path: Path) -> None:
     """A controller that was named is found in the file again without naming it, and another one may be named then."""
     items = [

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from analyzer.readings.trust import Trust
 
 APPLICATIONS = ("uvicorn", "hypercorn")
-CONTROLLERS = ("ingress-nginx", "kong", "traefik", "haproxy", "envoy", "istio", "emissary", "apisix", "skipper")
-"""Beginnings of formats' names that tell the product; other formats are of many."""
+CONTROLLERS = ("ingress-nginx", "kong", "traefik", "istio", "emissary", "apisix", "skipper")
+"""Beginnings of formats' names that tell the controller; others, Envoy's and HAProxy's too, are of many products."""
 _GFE = "gcp.toml: gfe"
 _KLIPPER = ": load balancer pod "
 _ISTIO = to_number("127.0.0.6")
@@ -88,7 +88,7 @@ class Read:
 
     @property
     def product(self) -> str | None:
-        """The product that writes that format, where it is one's own."""
+        """The controller that writes that format, where it is of one alone."""
         return next((name for name in CONTROLLERS if (self.format or "").startswith(name)), None)
 
 
@@ -175,13 +175,13 @@ def _addresses(labelled: pl.DataFrame, total: int) -> dict[str, Any]:
         found |= {
             "top_address": to_text(row["address"]),
             "top_address_pct": percent(row["considered"], total),
-            "top_address_is_public": is_public(row["address"]),
+            "top_address_is_public": _is_public(row["address"]),
             "top_address_agents": linear_count(row["user_agents"]),
         }
     return found
 
 
-def is_public(address: int) -> bool:
+def _is_public(address: int) -> bool:
     """Whether no registry of special purposes has an address."""
     return ip_address(to_text(address)).is_global
 

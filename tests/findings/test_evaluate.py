@@ -50,9 +50,9 @@ def test_behind_cilium_ingress_local_is_no_advice() -> None:
 
 def test_grave_and_large_come_first() -> None:
     """Errors stand before warnings, and of errors the one that explains more of the loss."""
-    both = {**LOST, "node_pct": 20.0, "cdn_pct": 70.0, "pods": 2, "unknown_keys": ["x is not read"]}
+    both = {**LOST, "node_pct": 70.0, "cdn_pct": 20.0, "pods": 2, "unknown_keys": ["x is not read"]}
     found = findings(RULES, facts(both))
-    assert [each.id for each in found] == ["cdn-edge-logged", "external-traffic-policy-cluster", "misspelt-setting"]
+    assert [each.id for each in found] == ["external-traffic-policy-cluster", "cdn-edge-logged", "misspelt-setting"]
     assert leading(found, lost=True) is found[0]
 
 

@@ -222,6 +222,32 @@ def test_google_front_ends(tmp_path: Path) -> None:
     assert "google-front-end-logged" not in found(tmp_path, requests(*VISITORS), clusters.gke())
 
 
+def test_load_balancers_that_read_http(tmp_path: Path) -> None:
+    """An ALB or a Google load balancer that an Ingress puts in front: the answer is X-Forwarded-For."""
+    for platform, class_name, name in (("aws", "alb", "ALB"), ("gce", "gce", "Google")):
+        front = {
+            "kind": "Ingress",
+            "metadata": {"name": "edge", "namespace": "ingress-nginx"},
+            "spec": {
+                "ingressClassName": class_name,
+                "defaultBackend": {"service": {"name": "ingress-nginx-controller"}},
+            },
+        }
+        items = [*cluster(type="NodePort", platform=platform), front]
+        read = report(tmp_path, requests(*NODES), items)
+        assert [each.id for each in read.findings] == ["proxying-load-balancer"]
+        assert name in read.findings[0].fixes[0].text
+        assert "use-forwarded-headers" in (read.findings[0].fixes[0].patch or "")
+
+
+def test_eks_auto_mode(tmp_path: Path) -> None:
+    """An NLB of which nothing says how its targets are is not guessed at."""
+    items = cluster(platform="aws", loadBalancerClass="eks.amazonaws.com/nlb")
+    read = report(tmp_path, requests(*NODES), items)
+    assert [each.id for each in read.findings] == ["external-traffic-policy-cluster"]
+    assert read.findings[0].evidence["service"] == "ingress-nginx/ingress-nginx-controller"
+
+
 def test_one_public_address(tmp_path: Path) -> None:
     """The load balancer's own public address for everybody."""
     assert "balancer-public-address-logged" in found(tmp_path, requests("34.120.1.2"))
