@@ -4,8 +4,9 @@ The statistic is Pearson's chi-square of the requests of each group against the 
 come one by one: those of a connection go to one pod, so that counts spread wider than chance would have it. The
 statistic is therefore divided by a *dispersion*, the larger of two estimates (Rao and Scott's first-order correction):
 
-- over time: the log is cut into up to `BATCHES` parts of equal weight, and neighbouring parts are compared as two rows
-  of a table. The median over the neighbours is taken, which a node that leaves and comes back does not move.
+- over time: the log is cut into up to `BATCHES` parts of equal weight, and each two parts are compared as two rows of a
+  table. What parts far from one another differ by is their variance; that neighbours differ by less shows connections
+  longer than a part, which make the variance of the whole larger.
 - of clients: were all requests of an address to go to one group, the variance would grow by the sum of their squares
   over the requests. This is a bound from above; it counts where visitors' own addresses are in the log.
 
@@ -176,8 +177,7 @@ def _over_time(cells: pl.DataFrame) -> pl.DataFrame:
         differ=pl.concat_list(f"squared_{lag}" for lag in lags),
     ).explode("lag", "freedom", "differ")
     differ = differ.filter(pl.col("freedom") > 0).with_columns(pl.col("differ") / pl.col("freedom"))
-    # What parts far from one another differ by is their own variance; nearer ones differ by less where connections
-    # reach from one into the other, and the variance of the whole is larger by that.
+    # A variance of the whole from those of its parts: theirs, and twice what each has in common with those after it.
     own = pl.col("differ").filter(pl.col("lag") > pl.col("lag").max() / 2).mean()
     shared = (1 - pl.col("differ") / own).fill_nan(0.0)
     longer = 1 + 2 * shared.filter((shared < _SHARED).cum_sum() == 0).sum()
