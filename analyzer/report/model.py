@@ -142,6 +142,11 @@ class Report:
         """Write the report as Markdown."""
         return load_format("markdown").render(self)
 
+    def __repr__(self) -> str:  # noqa: D105 - says itself
+        reading = self.preservation
+        share = "-" if reading.preserved_pct is None else f"{reading.preserved_pct:.4g}"
+        return f"<Report: {reading.verdict}, {share} % of {reading.considered} considered requests keep their address>"
+
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""
         from analyzer.report.html import notebook  # noqa: PLC0415 - costs its import only where it is used

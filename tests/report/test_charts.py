@@ -85,6 +85,12 @@ def test_without_altair_the_error_names_the_extra(report: Report, monkeypatch: p
     assert "Not preserved" in report._repr_html_()
 
 
+def test_a_report_is_one_line_of_text(report: Report, empty: Report) -> None:
+    """Where nothing shows HTML, and in a notebook's file, a report does not fill the screen."""
+    assert repr(report) == "<Report: not-preserved, 14.9 % of 3000700 considered requests keep their address>"
+    assert repr(empty) == "<Report: unknown, - % of 0 considered requests keep their address>"
+
+
 def test_a_report_costs_no_chart_library() -> None:
     """What draws is loaded by the first chart, what writes HTML by the first page."""
     log = Path(__file__).parents[2] / "sample_logs" / "cdn"
