@@ -38,7 +38,7 @@ MOST_ROWS = 40
 """Longest list of a document: the JSON report has the whole of it."""
 LONGEST = 120
 """Longest quoted text of a document, in characters."""
-LONGEST_WORDS = 1000
+LONGEST_WORDS = 500
 """Longest of any other text but a patch."""
 NARROW = 4
 """Most columns of a table that fit a telephone."""
@@ -188,6 +188,12 @@ def visible(text: str) -> str:
     shown = printable(text[: LONGEST + 1] + text[max(LONGEST + 1, len(text) - LONGEST) :])
     half = (LONGEST - 3) // 2
     return shown if len(shown) <= LONGEST else f"{shown[:half]}...{shown[-half:]}"
+
+
+def sentence(text: str) -> str:
+    """Make a sentence of a clause; a name such as ``externalTrafficPolicy`` stays what it is."""
+    first = text.partition(" ")[0]
+    return f"{text[:1].upper() if first.islower() else text[:1]}{text[1:]}."
 
 
 def table(

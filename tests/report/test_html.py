@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from analyzer.findings.model import Finding, Fix
 from analyzer.readings.geo import AutonomousSystem, Country
 from analyzer.readings.preservation import AddressRow, KindRow
 from analyzer.readings.proxies import Suspicion
@@ -71,11 +72,14 @@ class Page(HTMLParser):
 
 def poisoned(report: Report, sample: RejectedSample, text: str, rows: int = 1) -> Report:
     """Put a text wherever a log, a file name, a cluster, a geo database or a rule file can."""
+    fix = Fix(text, text, text, text, text, text, text, f"https://example.org/{text[:60]}", recognised=True)
+    finding = Finding(text, "error", text, text, 1.0, {text: text}, [fix, replace(fix, recognised=False)])
     source = replace(report.input.sources[0], uri=text, format=text, envelope=text, error=text, node=text)
     many = report.input
     limit = report.rate_limit.simulations[0]
     return replace(
         report,
+        findings=[finding] * min(rows, 10),
         input=replace(
             many, sources=[source] * rows, other_kinds={text[:60]: 1}, cluster=text,
             rejected_samples=[replace(sample, uri=text, reason=text, text=text)] * rows,
@@ -223,3 +227,19 @@ def test_charts_draw_what_numbers_there_are(report: Report, pct: float | None) -
         preservation=replace(report.preservation, kinds=[replace(report.preservation.kinds[0], pct=pct)]),
     ).to_html()
     assert not re.search(r"[\", ](nan|inf|None)[\",% ]", text)
+
+
+def test_a_finding_says_what_to_paste(report: Report, finding: Finding) -> None:
+    """The patch for what was recognised stands open, word by word; others and the evidence are folded."""
+    [fix] = finding.fixes
+    patch = "controller:\n  service: {externalTrafficPolicy: Local}"
+    fixes = [replace(fix, patch=patch), replace(fix, platform="eks", patch="aws x", recognised=False)]
+    text = replace(report, findings=[replace(finding, fixes=fixes)]).to_html()
+    section = text[text.index('id="findings"') : text.index('id="timeline"')]
+    assert patch in section
+    assert section.index(patch) < section.index("logscan analyze LOG") < section.index("<details>")
+    assert "aws x" in section[section.index("<details>") :]
+    assert "node_pct" in section[section.index("<details>") :]
+    long = replace(report, findings=[replace(finding, fixes=[replace(fix, patch="x" * 5000)])]).to_html()
+    assert "the JSON report has it" in long
+    assert "x" * 100 not in long

@@ -1,14 +1,34 @@
-"""What was found, why, and every fix that may apply."""
+"""What was found, why, and what mends it, to be copied."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from analyzer.report.document import TONES, Cell, Link, Paragraph, Part, Patch, Quoted, Section, Topic, Verdict, table
+from analyzer.findings.model import ANY
+from analyzer.report.document import (
+    TONES,
+    Cell,
+    Fold,
+    Link,
+    Paragraph,
+    Part,
+    Patch,
+    Quoted,
+    Section,
+    Topic,
+    Verdict,
+    sentence,
+    table,
+)
 from analyzer.report.text import percentage
 
 if TYPE_CHECKING:
     from analyzer.findings.model import Finding, Fix
+
+
+LONGEST_PATCH = 4000
+"""Names of a cluster file may make a patch as long as they are; a part of one must not be pasted."""
 
 
 def findings(found: list[Finding]) -> Section | None:
@@ -17,22 +37,30 @@ def findings(found: list[Finding]) -> Section | None:
 
 
 def _topic(finding: Finding) -> Topic:
-    facts: list[list[Cell]] = [[name, _value(value)] for name, value in finding.evidence.items()]
-    parts: list[Part] = [Paragraph((finding.because,))]
-    if facts:
-        parts.append(table("Evidence", ("Fact", "Value"), facts))
-    for fix in finding.fixes:
+    parts: list[Part] = [Paragraph((sentence(finding.because),))]
+    shown = [fix for fix in finding.fixes if fix.recognised] or finding.fixes
+    others = [fix for fix in finding.fixes if fix not in shown]
+    for fix in shown:
         parts += _fix(fix)
-    severity = Verdict(finding.severity.capitalize(), TONES.get(finding.severity, "plain"))
-    return Topic(f"{finding.title} ({finding.id})", severity, parts)
+    parts += [Patch("To see that it worked", verify) for verify in dict.fromkeys(fix.verify for fix in shown)]
+    if others:
+        parts.append(Fold("For other platforms and controllers", [part for fix in others for part in _fix(fix)]))
+    facts: list[list[Cell]] = [[name, _value(value)] for name, value in finding.evidence.items()]
+    if facts:
+        parts.append(Fold("Evidence", [table(f"Evidence of {finding.id}", ("Fact", "Value"), facts)]))
+    parts.append(Paragraph(("All of it: ", Quoted(f"logscan explain {finding.id}"))))
+    return Topic(finding.title, Verdict(finding.severity.capitalize(), TONES.get(finding.severity, "plain")), parts)
 
 
 def _fix(fix: Fix) -> list[Part]:
-    for_what = ", ".join(name for name in (fix.platform, fix.load_balancer, fix.controller) if name != "any")
-    text = fix.text if fix.recognised or not for_what else f"{fix.text} ({for_what})"
-    said = f"{text}: {fix.note}" if fix.note else text
-    first: Part = Paragraph((f"{said}.",)) if fix.patch is None else Patch(said, fix.patch)
-    return [first, Paragraph(("Then: ", Quoted(fix.verify))), Link(fix.source, fix.source)]
+    where = ", ".join(name for name in (fix.platform, fix.load_balancer, fix.controller) if name != ANY)
+    said = sentence(f"{fix.text} ({where})" if where else fix.text)
+    if fix.note:
+        said = f"{said} {sentence(fix.note)}"
+    first: Part = Paragraph((said,)) if fix.patch is None else Patch(said, fix.patch)
+    if fix.patch is not None and len(fix.patch) > LONGEST_PATCH:
+        first = Paragraph((f"{said} What to paste is too long for here: the JSON report has it.",))
+    return [first, Link(f"Source: {urlsplit(fix.source).netloc or fix.source}", fix.source)]
 
 
 def _value(value: object) -> Cell:

@@ -17,6 +17,7 @@ from analyzer.report.document import (
     Share,
     Topic,
     Verdict,
+    sentence,
     table,
 )
 from analyzer.report.text import duration, number, percentage, size
@@ -53,7 +54,7 @@ def _where(each: Grouping) -> str:
 
 
 def _grouping(each: Grouping) -> list[Part]:
-    said = f"{each.reason[:1].upper()}{each.reason[1:]}."
+    said = sentence(each.reason)
     if each.max_over_mean is not None:
         said += (
             f" Over {_where(each)} the busiest carries {each.max_over_mean:.2f} times the mean "

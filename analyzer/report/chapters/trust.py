@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.report.document import NUMBERS, TONES, Cell, Paragraph, Part, Patch, Quoted, Section, Verdict, table
+from analyzer.report.document import (
+    NUMBERS,
+    TONES,
+    Cell,
+    Paragraph,
+    Part,
+    Patch,
+    Quoted,
+    Section,
+    Verdict,
+    sentence,
+    table,
+)
 from analyzer.report.text import number
 
 if TYPE_CHECKING:
@@ -16,7 +28,7 @@ LONGEST_CHAIN = 32
 
 def trust(reading: Trust) -> Section:
     """Write the chapter."""
-    parts: list[Part] = [Paragraph((f"{reading.reason[:1].upper()}{reading.reason[1:]}.",))]
+    parts: list[Part] = [Paragraph((sentence(reading.reason),))]
     if reading.examples:
         examples: list[list[Cell]] = [
             [Quoted(each.remote_addr or "-"), number(each.requests), Quoted(each.peer or "-"),
