@@ -40,6 +40,8 @@ LONGEST = 120
 """Longest quoted text of a document, in characters."""
 LONGEST_WORDS = 500
 """Longest of any other text but a patch."""
+LONGEST_PATCH = 2000
+"""Longest patch: names of a cluster file may make one as long as they are."""
 NARROW = 4
 """Most columns of a table that fit a telephone."""
 LONG = 24
@@ -194,6 +196,13 @@ def sentence(text: str) -> str:
     """Make a sentence of a clause; a name such as ``externalTrafficPolicy`` stays what it is."""
     first = text.partition(" ")[0]
     return f"{text[:1].upper() if first.islower() else text[:1]}{text[1:]}."
+
+
+def to_copy(label: str, text: str) -> Part:
+    """Make a patch; of one that is too long nothing is shown, for a part of it must not be pasted."""
+    if len(text) > LONGEST_PATCH:
+        return Paragraph((f"{label} The text is too long for here: the JSON report has it.",))
+    return Patch(label, text)
 
 
 def table(

@@ -13,22 +13,18 @@ from analyzer.report.document import (
     Link,
     Paragraph,
     Part,
-    Patch,
     Quoted,
     Section,
     Topic,
     Verdict,
     sentence,
     table,
+    to_copy,
 )
 from analyzer.report.text import percentage
 
 if TYPE_CHECKING:
     from analyzer.findings.model import Finding, Fix
-
-
-LONGEST_PATCH = 4000
-"""Names of a cluster file may make a patch as long as they are; a part of one must not be pasted."""
 
 
 def findings(found: list[Finding]) -> Section | None:
@@ -42,7 +38,7 @@ def _topic(finding: Finding) -> Topic:
     others = [fix for fix in finding.fixes if fix not in shown]
     for fix in shown:
         parts += _fix(fix)
-    parts += [Patch("To see that it worked", verify) for verify in dict.fromkeys(fix.verify for fix in shown)]
+    parts += [to_copy("To see that it worked.", verify) for verify in dict.fromkeys(fix.verify for fix in shown)]
     if others:
         parts.append(Fold("For other platforms and controllers", [part for fix in others for part in _fix(fix)]))
     facts: list[list[Cell]] = [[name, _value(value)] for name, value in finding.evidence.items()]
@@ -57,9 +53,7 @@ def _fix(fix: Fix) -> list[Part]:
     said = sentence(f"{fix.text} ({where})" if where else fix.text)
     if fix.note:
         said = f"{said} {sentence(fix.note)}"
-    first: Part = Paragraph((said,)) if fix.patch is None else Patch(said, fix.patch)
-    if fix.patch is not None and len(fix.patch) > LONGEST_PATCH:
-        first = Paragraph((f"{said} What to paste is too long for here: the JSON report has it.",))
+    first = Paragraph((said,)) if fix.patch is None else to_copy(said, fix.patch)
     return [first, Link(f"Source: {urlsplit(fix.source).netloc or fix.source}", fix.source)]
 
 

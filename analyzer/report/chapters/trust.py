@@ -10,12 +10,12 @@ from analyzer.report.document import (
     Cell,
     Paragraph,
     Part,
-    Patch,
     Quoted,
     Section,
     Verdict,
     sentence,
     table,
+    to_copy,
 )
 from analyzer.report.text import number
 
@@ -44,6 +44,6 @@ def trust(reading: Trust) -> Section:
         ]
         parts.append(table("Requests by entries of X-Forwarded-For", ("Entries", "Requests"), hops, numeric=NUMBERS))
     if reading.log_format is not None:
-        parts.append(Patch("Log this to decide, as logscan's --log-format takes it", reading.log_format))
+        parts.append(to_copy("Log this to decide, as logscan's --log-format takes it.", reading.log_format))
     verdict = Verdict(reading.verdict.replace("-", " ").capitalize(), TONES.get(reading.verdict, "plain"))
     return Section("trust", "Trust", parts, verdict)

@@ -37,7 +37,9 @@ COLOURS = 6
 NAMED_STEPS = 8
 """Most steps that are named below a plot: a telephone has room for no more."""
 LABEL = 300
-"""Longest text that is told."""
+"""Longest text that stands for a chart."""
+TIP = 150
+"""Longest text beside the pointer."""
 _SCALE = (0.0, 0.5, 1.0)
 
 
@@ -212,7 +214,7 @@ def _image(class_: str, label: str) -> Element:
 
 
 def _tell(element: Element, text: str) -> None:
-    SubElement(element, "title").text = printable(text, LABEL)
+    SubElement(element, "title").text = printable(text, TIP)
 
 
 def _markup(root: Element) -> Markup:
