@@ -13,6 +13,7 @@ import pytest
 
 from analyzer.findings.model import Finding, Fix
 from analyzer.readings.geo import AutonomousSystem, Country
+from analyzer.readings.geo_rules import RuleHit
 from analyzer.readings.preservation import AddressRow, KindRow
 from analyzer.readings.proxies import Suspicion
 from analyzer.readings.skew import Group
@@ -100,6 +101,7 @@ def poisoned(report: Report, sample: RejectedSample, text: str, rows: int = 1) -
             report.geo,
             countries=[Country(text, 1, 1.0)] * rows,
             asns=[AutonomousSystem(1, text, 1, 1.0)] * rows,
+            rules=[RuleHit(text, [text] * 9, 5, 50.0, 2, 4, 1, 1, 1, 1.0)] * rows,
         ),
         rate_limit=replace(report.rate_limit, simulations=[limit, replace(limit, limit=text, controller=text)]),
     )  # fmt: skip
