@@ -18,7 +18,8 @@ def test_a_finding_with_its_patch(report: Report, finding: Finding) -> None:
     markdown = load_format("markdown").render(found)
     assert "**Because:** externalTrafficPolicy is Cluster on web/front: nodes masquerade" in markdown
     assert "**Fix:** Set the policy to Local" in markdown
-    assert "### Nodes masquerade (external-traffic-policy-cluster): Error" in markdown
+    assert "### Nodes masquerade: Error" in markdown
+    assert "`logscan explain external-traffic-policy-cluster`" in markdown
     page = load_format("html").render(found)
     for text in ("Nodes masquerade", "web/front", "controller.service.externalTrafficPolicy=Local", "example.org"):
         assert text in markdown
@@ -34,7 +35,7 @@ def test_an_alternative_says_what_it_is_for(report: Report, finding: Finding) ->
     """A fix that may be for another platform names it."""
     other = replace(finding.fixes[0], platform="gcp", recognised=False, note="mind this")
     markdown = load_format("markdown").render(replace(report, findings=[replace(finding, fixes=[other])]))
-    assert r"Set the policy to Local (gcp, ingress-nginx): mind this" in markdown.replace("\\", "")
+    assert r"Set the policy to Local (gcp, ingress-nginx). Mind this." in markdown.replace("\\", "")
 
 
 def test_hostile_names_are_no_markup(report: Report, finding: Finding) -> None:
