@@ -18,8 +18,10 @@ class OutputFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    JSON_LINE = "json-line"
     MARKDOWN = "markdown"
     HTML = "html"
+    PROMETHEUS = "prometheus"
 
 
 class DescriptionFormat(StrEnum):

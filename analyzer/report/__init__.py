@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 FORMATS = {
     "table": "analyzer.report.table",
     "json": "analyzer.report.json",
+    "json-line": "analyzer.report.json_line",
     "markdown": "analyzer.report.markdown",
     "html": "analyzer.report.html",
+    "prometheus": "analyzer.report.prometheus",
 }
 """Name of each format -> the module whose ``for_stream`` makes it."""
 

@@ -27,9 +27,9 @@ class JsonFormat:
         return to_json(report)
 
 
-def to_json(value: object) -> str:
+def to_json(value: object, *, indent: bool = True) -> str:
     """Write a dataclass as JSON with a newline at the end."""
-    options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+    options = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
     text = orjson.dumps(_plain(value), option=options).decode()
     return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)
 
