@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -18,14 +18,12 @@ from analyzer.logs import Log, node_of
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
 from analyzer.piece_scan import SAMPLES
+from analyzer.recorder import Recorder, counted
 from analyzer.report.model import Input, RejectedSample, StateRow
 from analyzer.rules import rule_files
 from analyzer.run import Run, labelled_senders
-from analyzer.sources.reading import File
-from analyzer.state.changes import ENDED, digests_of, find_changes
-from analyzer.state.files import packed, unpacked
-from analyzer.state.ledger import SCHEMAS
-from analyzer.state.state import now, opened
+from analyzer.state.changes import ENDED, find_changes
+from analyzer.state.state import now, opened, renumbered
 from analyzer.tables.cells import Cells
 from analyzer.tables.merge import tables_of
 
@@ -43,12 +41,8 @@ if TYPE_CHECKING:
     from analyzer.state.changes import Change, Changes
     from analyzer.state.state import Frames, State
     from analyzer.tables import Tables
-    from analyzer.tables.cells import Left
     from analyzer.tables.limits import Limit
     from analyzer.tables.timeline import Labels
-
-#: Seconds and rows after which what was read is committed.
-_EVERY, _ROWS = 60.0, 2_000_000
 
 _MADE_WITH = {
     "networks": "what addresses are (the cluster file, --node and its like, --rules)",
@@ -87,7 +81,7 @@ class Increment:
             frames = {name: frame.filter(pl.col("hour") >= self.since) for name, frame in frames.items()}
         numbers = self._streams().select(pl.col("stream").alias("source"), "number")
         numbered = [name for name, frame in frames.items() if "source" in frame.columns]
-        return tables_of({**frames, **{name: _renumbered(frames[name], numbers, "source") for name in numbered}})
+        return tables_of({**frames, **{name: renumbered(frames[name], numbers, "source") for name in numbered}})
 
     def _streams(self) -> pl.DataFrame:
         """The streams that count: of a window those that had requests in it, or were read in it."""
@@ -189,7 +183,7 @@ def read_increment(  # noqa: PLR0913 - what a run needs, and the state
         notes = _check(state, settings)
         changes = find_changes(sources, state.ledger)
         logs = [_log(number, change, state) for number, change in enumerate(changes.to_read)]
-        writer = _Writer(state, changes)
+        writer = Recorder(state, changes)
         cells = Cells(settings.labels, settings.limits, settings.allowed, saved=writer.saved, goes_on=writer.goes_on)
         run = Run(logs, known, cells, (None, None), progress, durations=settings.durations, go_on=True)
         writer.run, writer.cells, run.closed = run, cells, writer.close
@@ -239,182 +233,12 @@ def _log(number: int, change: Change, state: State) -> Log:
         log.other.continues_at = change.known["continues_at"]
         counts = state.ledger["counts"].filter(pl.col("log") == change.known["log"])
         for what, name, count in counts.select("what", "name", "count").iter_rows():
-            _counted(log)[what][name] = count
+            counted(log)[what][name] = count
     return log
 
 
 def _refused(number: int, source: Source, why: str) -> Log:
     return Log(number, source, error=why)
-
-
-class _Writer:
-    """Commits logs that were read."""
-
-    run: Run
-    cells: Cells
-
-    def __init__(self, state: State, changes: Changes) -> None:
-        self._state = state
-        self._changes = changes
-        self._done: list[Log] = []
-        self._logs_of: dict[int, int] = {}
-        self._last = time.monotonic()
-
-    def saved(self, stream: int) -> dict[str, pl.DataFrame] | None:
-        """How the limits of a stream of the run stood when its log was left."""
-        log = self.run.streams[stream].log
-        change = self._changes.to_read[log.number]
-        if not change.begin or change.known is None:
-            return None
-        key = next(key for key, number in log.streams.items() if number == stream)
-        known = self._keys(change.known["log"]).get((*key[0], key[1]))
-        replays = self._state.ledger["replays"].filter(pl.col("stream") == known)
-        return {part: unpacked(frame) for part, frame in replays.select("part", "frame").iter_rows()} or None
-
-    def goes_on(self, stream: int) -> bool:
-        """Whether a stream of the run may go on another time."""
-        return _may_go_on(self.run.streams[stream].log)
-
-    def _keys(self, log: int) -> dict[tuple[str | None, ...], int]:
-        streams = self._state.ledger["streams"].filter(pl.col("log") == log)
-        return {tuple(row[2:]): row[0] for row in streams.iter_rows()}
-
-    def close(self, log: Log) -> None:
-        """Take a log that is over."""
-        self._done.append(log)
-        if len(self.cells) > _ROWS or time.monotonic() - self._last > _EVERY:
-            self._commit()
-
-    def finish(self, sources: Sequence[Source]) -> None:
-        """Commit what is left, and what became of the other logs."""
-        moved = self._changes.moved
-        for row in moved:
-            self._replace([row["log"]], [row])
-        uris = pl.Series([source.uri for source in sources], dtype=pl.String)
-        logs = self._state.ledger["logs"]
-        late = self._state.see(logs.filter(pl.col("uri").is_in(uris.implode()))["log"])
-        if self._done or moved or late or self._state.is_new:
-            self._commit()
-
-    def _commit(self) -> None:
-        rows, left = self.cells.take()
-        numbers: dict[int, int] = {}
-        for log in self._done:
-            if log.error is None:
-                numbers |= self._add(log)
-        mapping = pl.DataFrame(
-            {"source": list(numbers), "number": list(numbers.values())},
-            schema={"source": pl.UInt32(), "number": pl.UInt32()},
-        )
-        for stream, what in left.items():
-            if stream in numbers:
-                self._leave(numbers[stream], self._logs_of[stream], what)
-        self._state.commit({name: _renumbered(frame, mapping, "stream", "source") for name, frame in rows.items()})
-        self._done, self._last = [], time.monotonic()
-
-    def _add(self, log: Log) -> dict[int, int]:
-        """Write a log into the ledger; return the numbers of its streams by their numbers in the run."""
-        state, change = self._state, self._changes.to_read[log.number]
-        goes_on = change.begin > 0 and change.known is not None
-        if change.known is not None and not goes_on:
-            state.take_out([change.known["log"]])
-        number = change.known["log"] if goes_on and change.known is not None else state.new_number("log")
-        self._replace([number], [_row(log, number, change)])
-        state.ledger.frames["counts"] = state.ledger["counts"].filter(pl.col("log") != number)
-        state.ledger.add(
-            "counts",
-            [
-                {"log": number, "what": what, "name": name, "count": count}
-                for what, counts in _counted(log).items()
-                for name, count in counts.items()
-                if count
-            ],
-        )
-        samples = [sample for sample in self.run.samples if sample.uri == log.source.uri]
-        state.ledger.add(
-            "samples",
-            [{"log": number, "line": each.line, "reason": each.reason, "text": each.text} for each in samples],
-        )
-        return self._streams(log, number)
-
-    def _replace(self, logs: list[int], rows: list[dict[str, Any]]) -> None:
-        ledger = self._state.ledger
-        ledger.frames["logs"] = ledger["logs"].filter(~pl.col("log").is_in(logs))
-        ledger.add("logs", [{name: row[name] for name in SCHEMAS["logs"]} for row in rows])
-
-    def _streams(self, log: Log, number: int) -> dict[int, int]:
-        ledger = self._state.ledger
-        keys, numbers = self._keys(number), {}
-        for (origin, name), stream in log.streams.items():
-            if (*origin, name) not in keys:
-                keys[*origin, name] = self._state.new_number("stream")
-            numbers[stream] = keys[*origin, name]
-            self._logs_of[stream] = number
-        if any(key[-1] for key in keys):  # the name of no format stands for a log without a request
-            keys = {key: stream for key, stream in keys.items() if key[-1]}
-        ledger.frames["streams"] = ledger["streams"].filter(pl.col("log") != number)
-        rows = [dict(zip(SCHEMAS["streams"], (stream, number, *key), strict=True)) for key, stream in keys.items()]
-        ledger.add("streams", rows)
-        return numbers
-
-    def _leave(self, stream: int, log: int, left: Left) -> None:
-        """Keep how a stream stands."""
-        ledger = self._state.ledger
-        for name in ("pending", "replays"):
-            ledger.frames[name] = ledger[name].filter(pl.col("stream") != stream)
-        pending = left.pending.select(
-            pl.lit(value, SCHEMAS["pending"][name]).alias(name) if value is not None else name
-            for name, value in {**dict.fromkeys(SCHEMAS["pending"]), "log": log, "stream": stream}.items()
-        )
-        ledger.frames["pending"] = pl.concat([ledger["pending"], pending])
-        parts = [
-            {"log": log, "stream": stream, "part": part, "frame": packed(frame)} for part, frame in left.saved.items()
-        ]
-        ledger.add("replays", parts)
-
-
-def _counted(log: Log) -> dict[str, dict[str, int]]:
-    other = log.other
-    return {"other": other.kinds, "signal": other.signals, "sender": other.senders, "format": log.formats}
-
-
-def _may_go_on(log: Log) -> bool:
-    """Whether a log is one that is read on where it was left."""
-    return isinstance(log.reader, File) and log.shape.document is None
-
-
-def _row(log: Log, number: int, change: Change) -> dict[str, Any]:
-    reader, stamp, moment = log.reader, change.stamp, now()
-    end = reader.stop if isinstance(reader, File) else reader.bytes_read if reader is not None else 0
-    told = digests_of(log.source.uri, end, stamp)
-    known = change.known if change.begin else None
-    return {
-        "log": number,
-        "uri": log.source.uri,
-        **(stamp._asdict() if stamp is not None else {}),
-        "begin": end,
-        **told._asdict(),
-        "is_whole": not _may_go_on(log),
-        "is_known": log.is_known,
-        "is_settled": known is not None and known["is_settled"],
-        "bytes": end,
-        "lines": log.lines,
-        "parsed": log.parsed,
-        "rejected": log.rejected,
-        "continues_at": log.other.continues_at,
-        "added": known["added"] if known is not None else moment,
-        "read": moment,
-        "seen": moment,
-    }
-
-
-def _renumbered(frame: pl.DataFrame, mapping: pl.DataFrame, *columns: str) -> pl.DataFrame:
-    """Rows of the streams that have another number, with that."""
-    for column in columns:
-        if column in frame.columns:
-            of = mapping.rename({"source": column})
-            frame = frame.join(of, on=column, how="inner").with_columns(pl.col("number").alias(column)).drop("number")
-    return frame
 
 
 def _hour(moment: datetime) -> datetime:

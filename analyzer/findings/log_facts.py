@@ -169,9 +169,9 @@ def _addresses(labelled: pl.DataFrame, total: int) -> dict[str, Any]:
     found["ipv6_pct"] = percent(six, total)
     found["preserved_ipv4_pct"] = percent(families["four_kept"], families["four"])
     found["preserved_ipv6_pct"] = percent(six_kept, six)
-    top = visits["considered"].arg_max() if total else None
-    if top is not None:
-        row = visits.row(top, named=True)
+    if total:
+        most = visits.filter(pl.col("considered") == pl.col("considered").max())
+        row = most.row(most["address"].arg_min() or 0, named=True)
         found |= {
             "top_address": to_text(row["address"]),
             "top_address_pct": percent(row["considered"], total),

@@ -47,6 +47,11 @@ class Change(NamedTuple):
     known: dict[str, Any] | None = None
     begin: int = 0
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is read on from where reading ended."""
+        return self.begin > 0 and self.known is not None
+
 
 @dataclass
 class Changes:
@@ -95,7 +100,7 @@ def _stamp(source: Source) -> Stamp | None:
         modified = int(source.modified.timestamp() * 1e9) if source.modified else 0
         return Stamp(0, 0, source.size or 0, 0 if source.etag else modified, source.etag or "")
     stamp = None if source.uri == "-" else stamp_of(source.uri)
-    if source.uri == "-" or (stamp is not None and not os.path.isfile(source.uri)):
+    if source.uri == "-" or (stamp is None and os.path.exists(source.uri)):
         name = "standard input" if source.uri == "-" else source.uri
         raise UsageError(
             f"--state: expected files, got {name}", hint="what can be read only once is analyzed without a state"

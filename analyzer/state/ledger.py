@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,10 +86,12 @@ class Stamp(NamedTuple):
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """The stamp of a file; None where it cannot be asked for."""
+    """The stamp of a file; None for anything else."""
     try:
         about = os.stat(path)
     except OSError:
+        return None
+    if not stat.S_ISREG(about.st_mode):
         return None
     return Stamp(about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
 
@@ -124,10 +127,19 @@ class Ledger:
         for name, frame in self.frames.items():
             self.frames[name] = frame.filter(~pl.col("log").is_in(gone))
 
-    def add(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows."""
-        if rows:
-            self.frames[name] = pl.concat([self.frames[name], pl.DataFrame(rows, schema=SCHEMAS[name])])
+    def put(
+        self,
+        name: str,
+        key: str,
+        rows: Sequence[Mapping[str, Any]] | Sequence[pl.DataFrame],
+        of: Iterable[int] | None = None,
+    ) -> None:
+        """Put rows in place of those that have one of the numbers `of` in the column `key`; by default their own."""
+        frames = [row.select(list(SCHEMAS[name])) for row in rows if isinstance(row, pl.DataFrame)]
+        if not frames and rows:
+            frames = [pl.DataFrame(rows, schema=SCHEMAS[name])]
+        replaced = pl.Series([row[key] for row in rows] if of is None else list(of), dtype=_NUMBER)
+        self.frames[name] = pl.concat([self[name].filter(~pl.col(key).is_in(replaced.implode())), *frames])
 
     def streams_of(self, logs: Iterable[int]) -> list[int]:
         """The streams of these logs."""

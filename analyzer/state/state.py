@@ -165,6 +165,15 @@ class State:
         return late
 
 
+def renumbered(frame: pl.DataFrame, mapping: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Rows of the streams that have another number, with that."""
+    for column in columns:
+        if column in frame.columns:
+            of = mapping.rename({"source": column})
+            frame = frame.join(of, on=column, how="inner").with_columns(pl.col("number").alias(column)).drop("number")
+    return frame
+
+
 def _with(whole: Frames, pending: pl.DataFrame) -> Frames:
     return {**whole, "limits": pl.concat([whole["limits"], pending.drop("log")], how="diagonal")} if whole else whole
 

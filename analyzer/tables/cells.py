@@ -117,9 +117,9 @@ class Cells:
             return
         self._keep("limits", limited.rejected(), source, limited.hour)
         for hour, counts in limited.counts.items():
-            names, values = [LIMIT + name for name in counts], list(counts.values())
+            told = [(LIMIT + name, count) for name, count in counts.items() if count]
             schema = {"name": pl.String(), "count": COUNT}
-            self._keep("totals", pl.DataFrame({"name": names, "count": values}, schema=schema), source, hour)
+            self._keep("totals", pl.DataFrame(told, schema=schema, orient="row"), source, hour)
         goes_on = self._goes_on(source)
         saved = limited.table.state(0) if goes_on else {}
         limited.table.close(0)

@@ -67,7 +67,7 @@ def frames_of(tables: Tables) -> dict[str, pl.DataFrame]:
         "clients": tables.clients,
         "totals": pl.DataFrame(
             {"name": list(totals), "count": list(totals.values())}, schema={"name": pl.String(), "count": COUNT}
-        ),
+        ).filter(pl.col("count") > 0),
     }
 
 
