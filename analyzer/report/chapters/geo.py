@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.readings.shares import percent
 from analyzer.report.document import NUMBERS, TONES, Cell, Paragraph, Part, Quoted, Section, Share, Verdict, table
 from analyzer.report.sections import READY
 from analyzer.report.sections.geo import database, located, warning
-from analyzer.report.text import number, percentage
+from analyzer.report.text import number
 
 if TYPE_CHECKING:
     from analyzer.readings.geo import Geo
@@ -17,14 +16,8 @@ if TYPE_CHECKING:
 
 def geo(reading: Geo, preservation: Preservation) -> Section:
     """Write the chapter."""
-    parts: list[Part] = []
-    if reading.locatable_pct is not None:
-        can = "can be located" if located(reading) else "could be located by a geo database (--geoip)"
-        said = f"{percentage(reading.locatable_pct)} % of requests {can}."
-        lost = percent(preservation.considered - preservation.preserved, preservation.considered)
-        if lost:
-            said += f" {percentage(lost)} % would be judged by the address of another machine."
-        parts.append(Paragraph((said,)))
+    said = located(reading, preservation)
+    parts: list[Part] = [Paragraph((f"{'. '.join(said)}.",))] if said else []
     if reading.countries:
         rows: list[list[Cell]] = [[Quoted(row.code), Share(row.pct), number(row.requests)] for row in reading.countries]
         parts.append(table("Requests by country", ("Country", "%", "Requests"), rows, numeric=NUMBERS))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from analyzer.readings.rate_limit import DISORDER_PCT
-from analyzer.readings.shares import percent
 from analyzer.report.document import TONES, Cell, Figure, Paragraph, Part, Quoted, Section, Share, Verdict, table
 from analyzer.report.sections import READY
+from analyzer.report.sections.rate_limit import low_to_high
 from analyzer.report.text import number, percentage, size
 
 if TYPE_CHECKING:
@@ -85,18 +85,16 @@ def _by_client(reading: ByClient) -> list[Part]:
 
 
 def _simulations(simulations: Sequence[Simulation], title: str) -> Part:
-    rows: list[list[Cell]] = []
-    for each in simulations:
-        low, high = percent(each.rejected_low, each.requests), percent(each.rejected_high, each.requests)
-        rows.append(
-            [
-                Quoted(each.limit),
-                Share(each.rejected_pct, "bad"),
-                f"{percentage(low)} to {percentage(high)}",
-                percentage(each.rejected_on_shared_keys_pct),
-                "" if each.burst is None else number(each.burst),
-                each.controller,
-            ]
-        )
+    rows: list[list[Cell]] = [
+        [
+            Quoted(each.limit),
+            Share(each.rejected_pct, "bad"),
+            low_to_high(each),
+            percentage(each.rejected_on_shared_keys_pct),
+            "" if each.burst is None else number(each.burst),
+            each.controller,
+        ]
+        for each in simulations
+    ]
     columns = ("Limit", "Rejected %", "Low to high %", "On shared addresses %", "Burst", "Controller")
     return table(title, columns, rows, numeric=(1, 2, 3, 4))

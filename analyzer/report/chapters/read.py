@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.report.chapters.timeline import moment
 from analyzer.report.document import NUMBERS, Paragraph, Part, Quoted, Section, table
+from analyzer.report.sections.read import other_lines
 from analyzer.report.text import number, size
 
 if TYPE_CHECKING:
@@ -26,10 +27,9 @@ def signals(signals: dict[str, int]) -> Section | None:
 
 def read_input(read: Input) -> Section:
     """Write the chapter of the input."""
-    kinds = ", ".join(f"{name.replace('_', ' ')} {number(count)}" for name, count in read.other_kinds.items() if count)
     said = (
         f"{size(read.lines, 'line')}: {number(read.parsed)} parsed, {number(read.rejected)} rejected, "
-        f"{number(read.other)} other" + (f" ({kinds})" if kinds else "") + "."
+        f"{other_lines(read)}."
     )
     parts: list[Part] = [Paragraph((said,))]
     if read.first_time is not None and read.last_time is not None:

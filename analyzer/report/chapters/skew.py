@@ -20,6 +20,7 @@ from analyzer.report.document import (
     sentence,
     table,
 )
+from analyzer.report.sections.skew import where
 from analyzer.report.text import duration, number, percentage, size
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def skew(reading: Skew) -> Section:
         shares = ", ".join(f"{point.name} {percentage(point.share_pct)} %" for point in last)
         parts.insert(1, Figure(reading.plot_over_time(), f"Shares over time, at last {shares}"))
     for each in reading.also:
-        title = _where(each)
+        title = where(each)
         if each.verdict == "uneven":
             parts.append(Topic(title[:1].upper() + title[1:], _verdict(each), _grouping(each)))
         else:
@@ -49,15 +50,11 @@ def _verdict(each: Grouping) -> Verdict:
     return Verdict(name, TONES.get(each.verdict, "plain"))
 
 
-def _where(each: Grouping) -> str:
-    return f"{each.by}s" if each.basis == "serving" else f"the {each.by}s that requests enter through"
-
-
 def _grouping(each: Grouping) -> list[Part]:
     said = sentence(each.reason)
     if each.max_over_mean is not None:
         said += (
-            f" Over {_where(each)} the busiest carries {each.max_over_mean:.2f} times the mean "
+            f" Over {where(each)} the busiest carries {each.max_over_mean:.2f} times the mean "
             f"(coefficient of variation {each.cv:.2f}, Gini {each.gini:.2f})."
         )
     parts: list[Part] = [Paragraph((said,))]

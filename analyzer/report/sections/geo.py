@@ -18,14 +18,9 @@ if TYPE_CHECKING:
 def geo(page: Page, reading: Geo, preservation: Preservation) -> None:
     """Write the section."""
     parts = [READY[reading.verdict]]
-    if reading.locatable_pct is not None:
-        can = "can be located" if located(reading) else "could be located by a geo database (--geoip)"
-        parts.append(f"{percentage(reading.locatable_pct)} % of requests {can}")
-        lost = percent(preservation.considered - preservation.preserved, preservation.considered)
-        if lost:
-            parts.append(f"{percentage(lost)} % would be judged by the address of another machine")
-        if lost and reading.locatable_if_recovered_pct is not None:
-            parts.append(f"{percentage(reading.locatable_if_recovered_pct)} % if logged clients were used")
+    parts += located(reading, preservation)
+    if preservation.preserved < preservation.considered and reading.locatable_if_recovered_pct is not None:
+        parts.append(f"{percentage(reading.locatable_if_recovered_pct)} % if logged clients were used")
     parts += [f"{country.code} {percentage(country.pct)} %" for country in reading.countries[:SHOWN]]
     parts += [f"AS{each.asn} {each.name or ''} {percentage(each.pct)} %" for each in reading.asns[:SAMPLES]]
     page.section("Geo", parts)
@@ -35,9 +30,17 @@ def geo(page: Page, reading: Geo, preservation: Preservation) -> None:
     page.section("", [database(each) for each in reading.database or ()])
 
 
-def located(reading: Geo) -> bool:
-    """Whether a database with countries was there."""
-    return any("country" in str(each["knows"]) for each in reading.database or ())
+def located(reading: Geo, preservation: Preservation) -> list[str]:
+    """What share of requests can be located, and what share would be mistaken."""
+    if reading.locatable_pct is None:
+        return []
+    known = any("country" in str(each["knows"]) for each in reading.database or ())
+    can = "can be located" if known else "could be located by a geo database (--geoip)"
+    said = [f"{percentage(reading.locatable_pct)} % of requests {can}"]
+    lost = percent(preservation.considered - preservation.preserved, preservation.considered)
+    if lost:
+        said.append(f"{percentage(lost)} % would be judged by the address of another machine")
+    return said
 
 
 def warning(each: AsnClass) -> str:

@@ -10,7 +10,7 @@ from analyzer.report.sections import READY
 from analyzer.report.text import number, percentage, printable, size
 
 if TYPE_CHECKING:
-    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, Suggestion
+    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, Simulation, Suggestion
     from analyzer.report.page import Page
 
 
@@ -39,6 +39,12 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
         _simulations(page, behind_proxies, named=bool(behind_proxies.keys))
     if reading.logged is not None and reading.logged.rejected is not None:
         page.section("", _logged(reading.logged))
+
+
+def low_to_high(each: Simulation) -> str:
+    """The bounds of what a limit would reject, in percent."""
+    low, high = percent(each.rejected_low, each.requests), percent(each.rejected_high, each.requests)
+    return f"{percentage(low)} to {percentage(high)}"
 
 
 def _suggestion(suggested: Suggestion | None) -> list[str]:
@@ -73,13 +79,12 @@ def _simulations(page: Page, reading: RateLimit | ByClient, *, named: bool) -> N
     for each in simulations:
         if each in harmless[1:]:  # one limit that rejects nothing says it for all
             continue
-        low, high = percent(each.rejected_low, each.requests), percent(each.rejected_high, each.requests)
         rows.append(
             (
                 printable(each.limit, limit=40),
                 "" if each.burst is None else number(each.burst),
                 percentage(each.rejected_pct),
-                f"{percentage(low)} to {percentage(high)}",
+                low_to_high(each),
                 percentage(each.rejected_on_shared_keys_pct),
             )
         )

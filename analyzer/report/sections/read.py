@@ -34,9 +34,8 @@ def read_input(page: Page, read: Input) -> None:
     for sample in read.rejected_samples[:SAMPLES]:
         place = _end(sample.uri) if sample.line is None else f"{_end(sample.uri)}:{sample.line}"
         page.section("rejected", [f"{place}: {sample.reason}", printable(sample.text, limit=page.width - 20)])
-    kinds = ", ".join(f"{name.replace('_', ' ')} {number(count)}" for name, count in read.other_kinds.items() if count)
-    other = f"{number(read.other)} other" + (f" ({kinds})" if kinds else "")
-    parts = [f"{size(read.lines, 'line')}, {number(read.rejected)} rejected, {other}", _formats(read.sources)]
+    lines = f"{size(read.lines, 'line')}, {number(read.rejected)} rejected, {other_lines(read)}"
+    parts = [lines, _formats(read.sources)]
     if read.first_time is not None and read.last_time is not None:
         parts.append(_period(read.first_time, read.last_time))
     if read.elapsed_seconds is not None:
@@ -45,6 +44,12 @@ def read_input(page: Page, read: Input) -> None:
         parts.append(_state(read.state))
     for line in flow(parts, page.width - len(INDENT), GAP):
         page.line(line, "dim")
+
+
+def other_lines(read: Input) -> str:
+    """How many lines are no access-log lines, by their kinds."""
+    kinds = ", ".join(f"{name.replace('_', ' ')} {number(count)}" for name, count in read.other_kinds.items() if count)
+    return f"{number(read.other)} other" + (f" ({kinds})" if kinds else "")
 
 
 def _state(state: StateRow) -> str:

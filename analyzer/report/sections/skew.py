@@ -38,11 +38,15 @@ def skew(page: Page, reading: Skew) -> None:
         page.section("", [f"idle: {first}", *others, *more(len(reading.idle) - SHOWN)], gap=", ")
 
 
+def where(each: Grouping) -> str:
+    """What a grouping is over."""
+    return f"{each.by}s" if each.basis == "serving" else f"the {each.by}s that requests enter through"
+
+
 def _verdict(each: Grouping) -> list[str]:
     if each.verdict == "unknown":
         return [f"cannot tell: {each.reason}"]
-    where = f"{each.by}s" if each.basis == "serving" else f"the {each.by}s that requests enter through"
-    return [f"{each.verdict} over {where} (max/mean {each.max_over_mean:.2f})", each.reason]
+    return [f"{each.verdict} over {where(each)} (max/mean {each.max_over_mean:.2f})", each.reason]
 
 
 def _grouping(page: Page, label: str, each: Grouping) -> None:
