@@ -89,14 +89,14 @@ def test_what_the_change_to_local_did(truths: dict[str, Any]) -> None:
 @pytest.mark.parametrize("scenario", ["cluster", "local"])
 @pytest.mark.parametrize("by", ["node", "pod"])
 def test_skew(scenario: str, by: str, truths: dict[str, Any]) -> None:
-    """Nodes are even, the node without a controller is idle, and under Local the two pods of a node share its half."""
+    """A node without a controller is idle, under Local two pods of a node share its half; 300 requests prove neither."""
     skew = analyze(scenario, "--by", by)["skew"]
     truth = truths[scenario].by_node if by == "node" else truths[scenario].by_pod
     assert skew["basis"] == "serving"
     assert [group["name"] for group in skew["groups"]] == [name for name, _ in truth.most_common()] or by == "node"
     for group in skew["groups"]:
         assert group["share_pct"] == pytest.approx(100 * truth[group["name"]] / truth.total(), abs=1)
-    assert skew["verdict"] == ("uneven" if (scenario, by) == ("local", "pod") else "even")
+    assert (skew["verdict"], skew["reason"]) == ("unknown", "too few connections or clients for a verdict")
     if by == "node":
         assert skew["idle"] == ["node-3"]
         pods = {group["name"]: group["pods"] for group in skew["groups"]}

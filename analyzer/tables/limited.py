@@ -131,13 +131,14 @@ class LimitTable:
         self._count_refused(rows)
 
     def _clients_of(self, rows: pl.DataFrame) -> pl.Series:
-        absent = [pl.lit(None, dtype).alias(name) for name, dtype in _HOPS.items() if name not in rows.columns]
-        hops = rows.with_columns(absent).select("address", *_HOPS)
+        logged = {"address": pl.UInt128(), **_HOPS}
+        absent = [pl.lit(None, dtype).alias(name) for name, dtype in logged.items() if name not in rows.columns]
+        hops = rows.with_columns(absent).select(*logged)
         # A chain of the logged address alone tells of nobody else.
         other = (pl.col("single") != pl.col("address")).fill_null(pl.col("single").is_not_null())
         told = hops.filter(other | pl.any_horizontal(pl.col("peer", "proxied", "chain").is_not_null())).unique()
         if told.is_empty():
-            return rows["address"]
+            return hops["address"]
         texts = pl.coalesce("chain", address_texts(told["single"]))
         found = effective_client(told.select("address", "peer", "proxied", texts.alias("chain")), self._trusted)
         told = told.with_columns(found["client_address"].alias("client"))
