@@ -89,7 +89,7 @@ def test_what_the_change_to_local_did(truths: dict[str, Any]) -> None:
 @pytest.mark.parametrize("scenario", ["cluster", "local"])
 @pytest.mark.parametrize("by", ["node", "pod"])
 def test_skew(scenario: str, by: str, truths: dict[str, Any]) -> None:
-    """A node without a controller is idle, under Local two pods of a node share its half; 300 requests prove neither."""
+    """A node without a controller is idle, under Local two pods share a node's half; 300 requests prove neither."""
     skew = analyze(scenario, "--by", by)["skew"]
     truth = truths[scenario].by_node if by == "node" else truths[scenario].by_pod
     assert skew["basis"] == "serving"
