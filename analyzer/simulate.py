@@ -30,7 +30,8 @@ def simulate_limit(
     -------
     polars.DataFrame
         ``key``, in the order in which they first come, ``requests``, ``rejected_low`` and ``rejected_high`` (UInt64).
-        The two are the same but where times are whole seconds: then nobody knows when within its second a request came.
+        The two are the same but where times are whole seconds: then they hold whenever within its second a request
+        came.
         A request without a key or a time meets no limit and is not counted.
 
     Raises
@@ -44,7 +45,7 @@ def simulate_limit(
     >>> log = logscan.read("sample_logs/cluster")
     >>> found = logscan.simulate_limit(log["client_addr"], log["time"], limit_rps=1, limit_burst_multiplier=1)
     >>> found["requests"].sum(), found["rejected_low"].sum(), found["rejected_high"].sum()
-    (334, 33, 33)
+    (334, 33, 34)
     """
     if not isinstance(times.dtype, pl.Datetime):
         raise UsageError(f"simulate_limit: expected times as Datetime, got {times.dtype}")
@@ -66,7 +67,7 @@ def simulate_limit(
     )
     simulator = new_simulator([rps_limit(limit_rps, limit_burst_multiplier)], whole_seconds=whole_seconds)
     simulator.add(arrivals)
-    orders = pl.col("at_once", "spread")
+    orders = pl.col("most", "fewest")
     rejected = simulator.finish().group_by("number").agg(orders.sum())
     found = known.join(rejected, on="number", how="left", maintain_order="left").with_columns(orders.fill_null(0))
     return found.select(

@@ -69,11 +69,14 @@ def test_a_limit_on_any_keys(keys: list[Any], fraction: int) -> None:
 
 
 def test_whole_seconds_leave_bounds() -> None:
-    """When within its second a request came is not known: at worst all came at once, at best evenly."""
+    """When within its second a request came is not known: at worst the end of one meets the next."""
     times = pl.Series([BEGIN + timedelta(seconds=second) for second in range(4) for _ in range(2)])
     found = logscan.simulate_limit(pl.Series(["a"] * 8), times, limit_rps=1, limit_burst_multiplier=1)
     assert found.select("requests").item() == 8
-    assert found["rejected_low"][0] <= found["rejected_high"][0] == 3
+    exact = [BEGIN + timedelta(milliseconds=moment) for moment in (999, 999, 1000, 1000, 2000, 2000, 3000, 3000)]
+    worst = logscan.simulate_limit(pl.Series(["a"] * 8), pl.Series(exact), limit_rps=1, limit_burst_multiplier=1)
+    assert worst["rejected_low"][0] == worst["rejected_high"][0] == 4
+    assert found["rejected_low"][0] <= 3 < found["rejected_high"][0] == 4
 
 
 def test_rows_without_key_or_time_meet_no_limit() -> None:

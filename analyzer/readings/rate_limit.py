@@ -54,8 +54,10 @@ class RejectedKey:
 class Simulation:
     """What one limit would have done to `requests` arrivals.
 
-    Timestamps with whole seconds leave open how the arrivals of a second were spread: `rejected_low` and
-    `rejected_high` are the bounds, `rejected` lies halfway. Exact timestamps make the three equal.
+    Timestamps with whole seconds leave open when in its second a request came: `rejected_low` and `rejected_high` are
+    bounds, `rejected` lies halfway. For one ``limit-rps`` or ``limit-rpm`` they hold for all times that it may have
+    been; for other limits they are what two orders give, all of a second at once and evenly spread. Exact timestamps
+    make the three equal.
     `rejected_on_shared_keys_pct` is the share of the rejections, None when there are none. `rejected_keys` may meet a
     rejection, and so may `visitors_rejected_pct` of the keys that are not shared.
     """
@@ -324,7 +326,7 @@ def _rejections(keys: pl.DataFrame, found: pl.DataFrame) -> dict[int, _Rejection
     """Sum the rejections of each limit, apart where the key is shared, and count the visitors that met one."""
     if found.is_empty():
         return {}
-    orders = pl.col("at_once", "spread")
+    orders = pl.col("most", "fewest")
     sums = found.group_by("limit", "address").agg(orders.sum())
     sums = sums.select(
         "limit", "address", rejected_low=pl.min_horizontal(orders), rejected_high=pl.max_horizontal(orders)

@@ -1,8 +1,9 @@
 """The requests of one log in the order in which they began, which is when a limit is asked; logged is when they ended.
 
 A request is held back until none that began before it can follow in the log: a minute, for no request is taken to have
-lasted longer. Where times are whole seconds, two orders bound the truth: all requests of a second end at its beginning,
-or those of a key spread evenly over it. What the log tells of the order does not hang on how its lines come in pieces.
+lasted longer. Where times are whole seconds, two orders are tried: all requests of a second end at its beginning, or
+those of a key spread evenly over it. They show how much hangs on the order and are no proven bound; a single limit_req
+has one in `analyzer.tables.limit_req`. What the log tells of the order does not hang on how its lines come in pieces.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ timeline   time, class                 requests, considered
 sources    source                      considered
 loads      source, time                considered, bytes, upstream_requests, upstream_ms (analyzer.tables.loads)
 entries    address, time               the same, of addresses that may be a node's
-limits     key, limit, address         at_once, spread: see analyzer.tables.limited
+limits     key, limit, address         most, fewest: see analyzer.tables.limited
 clients    address                     as addresses, of visitors behind proxies where the log tells them
 =========  ==========================  ===============================================================================
 

@@ -27,6 +27,7 @@ typedef struct {
     double rate[LANES];   /* thousandths of a request per millisecond */
     int32_t full[LANES];  /* milliseconds that drain whatever the limit can hold */
     int32_t burst[LANES]; /* thousandths of a request */
+    int32_t charge[LANES]; /* at most, for a request that passes: nginx rounds what has drained down before it */
 } Limits;
 
 typedef struct {
@@ -40,7 +41,7 @@ typedef struct {
 #define N_FOUND 4     /* numbers that say what was rejected */
 #define DISORDER 1000 /* milliseconds behind a request logged before, from which on one counts as out of order */
 
-/* The requests of one moment wait until the next moment is seen, so that they can be spread over their second. Most
+/* The requests of one moment wait until the next moment is seen, so that those of a second are taken together. Most
  * keys come and are forgotten without a burst: they never need states. */
 typedef struct {
     int64_t time;    /* of the requests that wait */
@@ -53,8 +54,8 @@ typedef struct {
 #define FREE UINT32_MAX
 #define SLOTS 4 /* for each key that there is room for: few keys meet in one */
 
-/* A block holds the states of a key: for each group of limits with all requests of a moment at once and, where times
- * are whole seconds, spread evenly over the second. */
+/* A block holds the states of a key: for each group of limits one or, where times are whole seconds, those of the most
+ * and of the fewest rejections. */
 typedef struct {
     PyObject_HEAD
     int n_limits, n_groups;
@@ -72,7 +73,7 @@ typedef struct {
     uint32_t *slots; /* the number of a key in the low bits, bits of its hash above them; or FREE */
     States *states;
     uint32_t n_blocks, room_blocks, free_block; /* free blocks are chained by the first `rejected` */
-    uint64_t *found; /* rejections of keys that were forgotten: limit, number, at once, spread */
+    uint64_t *found; /* rejections of keys that were forgotten: limit, number, most, fewest */
     size_t n_found, room_found;
 } Simulator;
 
@@ -109,6 +110,39 @@ static inline void limit_more(const Limits *restrict limits, States *restrict st
     }
 }
 
+/* What is charged at the beginning of a second. */
+static inline int32_t held_at_begin(const Limits *restrict limits, const States *restrict states, int i) {
+    int32_t ms = states->last[i] < 0 ? -states->last[i] : 0;
+    int32_t span = ms < limits->full[i] ? ms : limits->full[i];
+    int32_t held = states->excess[i] - (int32_t)(span * limits->rate[i] + 0.0005);
+    return held > 0 ? held : 0;
+}
+
+/* `count` requests somewhere in the second that begins at 0, of which nothing more is known. Here `excess` is all that
+ * is charged at the end of a second, `last`. See limit_req.py for why no order rejects more or fewer. */
+static inline void limit_second(const Limits *restrict limits, States *restrict most, States *restrict fewest,
+                                uint32_t count) {
+    int32_t some = count < INT32_MAX ? (int32_t)count : INT32_MAX;
+#pragma GCC unroll 1
+    for (int i = 0; i < LANES; i++) {
+        int32_t rate = (int32_t)(limits->rate[i] * 1000 + 0.5), most_held = limits->burst[i] + 1000;
+        int32_t held = held_at_begin(limits, most, i), charge = limits->charge[i];
+        int32_t room = (int32_t)((most_held - held) * (1.0 / charge) + 0.0005);
+        int32_t pass = some < room ? some : room;
+        most->excess[i] = held + pass * charge - (held < rate ? held : rate);
+        most->rejected[i] += count - (uint32_t)pass;
+
+        held = held_at_begin(limits, fewest, i);
+        int32_t drained = (int32_t)(999 * limits->rate[i] + 0.0005); /* by the last millisecond */
+        room = (int32_t)((most_held + drained - held) * 0.001 + 0.0005);
+        pass = some < room ? some : room;
+        int32_t left = held - rate + pass * 1000;
+        fewest->excess[i] = left > 0 ? left : 0;
+        fewest->rejected[i] += count - (uint32_t)pass;
+        most->last[i] = fewest->last[i] = 1000;
+    }
+}
+
 /* A block of states for a key of which nothing is known but that a request passes at its time. */
 static bool new_block(Simulator *self, Key *key) {
     if (self->free_block != NO_BLOCK) {
@@ -138,8 +172,8 @@ static bool note_rejections(Simulator *self, const Key *key) {
     const States *states = states_of(self, key);
     for (int i = 0; i < self->n_limits; i++) {
         const States *group = states + (size_t)(i / LANES) * self->per_group;
-        uint32_t at_once = group->rejected[i % LANES], spread = group[self->per_group - 1].rejected[i % LANES];
-        if (at_once == 0 && spread == 0) continue;
+        uint32_t most = group->rejected[i % LANES], fewest = group[self->per_group - 1].rejected[i % LANES];
+        if (most == 0 && fewest == 0) continue;
         if (self->n_found == self->room_found) {
             size_t room = self->room_found ? self->room_found * 2 : 256;
             uint64_t *found = realloc(self->found, room * N_FOUND * sizeof *found);
@@ -150,8 +184,8 @@ static bool note_rejections(Simulator *self, const Key *key) {
         uint64_t *row = self->found + N_FOUND * self->n_found++;
         row[0] = (uint64_t)i;
         row[1] = key->number;
-        row[2] = at_once;
-        row[3] = spread;
+        row[2] = most;
+        row[3] = fewest;
     }
     return true;
 }
@@ -166,20 +200,12 @@ static bool replay(Simulator *self, Key *key) {
     States *states = states_of(self, key);
     for (int group = 0; group < self->n_groups; group++, states += self->per_group) {
         const Limits *limits = &self->limits[group];
+        if (self->per_group == 2) {
+            limit_second(limits, &states[0], &states[1], count);
+            continue;
+        }
         if (!first) limit_req(limits, &states[0], 0);
         if (count > 1) limit_more(limits, &states[0], count - 1);
-        if (self->per_group == 1) continue;
-        uint32_t whole = 1000 / count, rest = 1000 % count, over = 0;
-        int32_t moment = 0; /* that of request n is n * 1000 / count */
-        for (uint32_t n = 0; n < count; n++) {
-            if (n >= first) limit_req(limits, &states[1], moment);
-            moment += (int32_t)whole;
-            over += rest;
-            if (over >= count) {
-                over -= count;
-                moment++;
-            }
-        }
     }
     return true;
 }
@@ -319,7 +345,7 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     self->n_groups = (self->n_limits + LANES - 1) / LANES;
     self->per_group = whole_seconds ? 2 : 1;
     self->per_block = self->per_group * (size_t)self->n_groups;
-    self->late = whole_seconds ? 999 : 0;
+    self->late = whole_seconds ? 1000 : 0;
     self->seed = seed | 1;
     self->newest = self->latest = INT64_MIN / 2;
     self->free_block = NO_BLOCK;
@@ -332,7 +358,8 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
             Py_DECREF(self);
             return NULL;
         }
-        int64_t full = ((int64_t)burst + 1) * 1000000 / rate + 1, per_request = (999999 + rate) / rate;
+        int32_t charge = whole_seconds && rate % 1000 ? 1001 : 1000, unseen = (int32_t)((burst + 1) * 1000 / charge);
+        int64_t full = ((int64_t)burst + 1) * 1000000 / rate + 1, per_request = (charge * 1000 - 1 + rate) / rate;
         if (full > LONGEST) {
             PyErr_SetString(PyExc_ValueError, "expected a limit that forgets within six days");
             Py_DECREF(self);
@@ -342,9 +369,10 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
         limits->rate[i % LANES] = (double)rate / 1000;
         limits->full[i % LANES] = (int32_t)full;
         limits->burst[i % LANES] = (int32_t)burst * 1000;
+        limits->charge[i % LANES] = charge;
         if (full > self->drain) self->drain = full;
         if (per_request > self->per_request) self->per_request = per_request;
-        if (self->unseen > (uint32_t)burst + 1) self->unseen = (uint32_t)burst + 1;
+        if (self->unseen > (uint32_t)unseen) self->unseen = (uint32_t)unseen;
     }
     return (PyObject *)self;
 }
@@ -426,8 +454,8 @@ static PyObject *take_found(Simulator *self) {
 
 PyDoc_STRVAR(finish_doc, "finish()\n--\n\n"
                          "Replay what waits and return all rejections since the last time as UInt64 rows in native\n"
-                         "order, several for an address possible: limit, number of the address, rejected with all\n"
-                         "requests of a moment at once, and spread. The simulator is as new.");
+                         "order, several for an address possible: limit, number of the address, the most that are\n"
+                         "rejected, and the fewest. The simulator is as new.");
 
 static PyObject *simulator_finish(PyObject *object, PyObject *unused) {
     Simulator *self = (Simulator *)object;
@@ -465,8 +493,9 @@ static inline int32_t *state_value(const Simulator *self, States *states, size_t
 
 PyDoc_STRVAR(state_doc, "state()\n--\n\n"
                         "What the simulator remembers but for rejections, as Int64 in native order: rows of a key\n"
-                        "(number, zone, time, waiting, place of its states or -1), rows of states (for each limit at\n"
-                        "once, then spread where times are whole seconds: excess, and when), and the latest time.");
+                        "(number, zone, time, waiting, place of its states or -1), rows of states (for each limit of\n"
+                        "the most rejections, then of the fewest where times are whole seconds: excess, and when),\n"
+                        "and the latest time.");
 
 static PyObject *simulator_state(PyObject *object, PyObject *unused) {
     Simulator *self = (Simulator *)object;

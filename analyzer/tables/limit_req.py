@@ -5,8 +5,22 @@ ingress-nginx renders ``limit-rps: N`` as ``rate=Nr/s``, ``burst=N*multiplier`` 
 src/http/modules/ngx_http_limit_req_module.c: a request adds 1000 to the excess of its key, time takes away
 ``rate * milliseconds / 1000``; above the burst it is rejected and changes nothing.
 
-A log with whole seconds leaves open when within its second a request came. Two replays bound the truth: all requests
-of a second at its beginning (most rejections) and evenly spread over it (fewest).
+A log with whole seconds leaves open when within its second a request came. Two bounds hold for all times that it may
+have been. Let ``held`` be what is charged to a key at the beginning of a second, ``count`` the requests of that second,
+``room`` what may be charged at most:
+
+=======  ===================================  ============================================================
+..       requests that pass                   charged at the end of the second
+=======  ===================================  ============================================================
+most     as many as fit into ``room - held``  ``held + passed - min(rate, held)``: only what was there has
+                                              drained, as if all came at the end
+fewest   as many as fit into ``room - held``  ``max(0, held + passed - rate)``: the whole second has drained,
+         and what drains in 999 ms            as if all came at the beginning
+=======  ===================================  ============================================================
+
+After each second the most that were rejected, and the sum of these and what is charged, are at least what they truly
+are; for the fewest they are at most that. A key with less charged to it by as many requests as were rejected before
+rejects at most these more, so that what holds after one second holds after the next.
 """
 
 from __future__ import annotations
@@ -36,13 +50,13 @@ _NEVER = -(2**62)
 #: What a simulator is given of each request.
 ARRIVALS = ("time", "number", "zone", "outcome")
 
-#: Rejections by limit (its place in the grid) and number of the address: in the replay with all requests of a moment at
-#: once, and in that with them spread over their second.
+#: Rejections by limit (its place in the grid) and number of the address: the most, and the fewest. Of a limit that does
+#: not stand alone these are the two orders of `analyzer.tables.arrivals`.
 REJECTIONS: dict[str, pl.DataType] = {
     "limit": pl.UInt16(),
     "number": pl.UInt32(),
-    "at_once": pl.UInt64(),
-    "spread": pl.UInt64(),
+    "most": pl.UInt64(),
+    "fewest": pl.UInt64(),
 }
 
 #: What a simulator remembers: requests of the last moment of each key that wait, and what was charged before them, null
@@ -182,7 +196,7 @@ class _Key:
         self.time = time
         self.waiting = 1
         self.fresh = True
-        #: for each limit one state with all requests of a moment at once, and one with them spread over the second
+        #: for each limit one state of the most rejections, and one of the fewest
         self.states = [(_State(), _State()) for _ in range(limits)]
 
 
@@ -220,10 +234,10 @@ class PortableSimulator:
         """The rejections since the last time."""
         found = []
         for (number, _), key in self._keys.items():
-            for limit, (at_once, spread) in enumerate(key.states):
-                if at_once.rejected or spread.rejected:
-                    found.append((limit, number, at_once.rejected, spread.rejected))
-                at_once.rejected = spread.rejected = 0
+            for limit, (most, fewest) in enumerate(key.states):
+                if most.rejected or fewest.rejected:
+                    found.append((limit, number, most.rejected, fewest.rejected))
+                most.rejected = fewest.rejected = 0
         return pl.DataFrame(found, schema=REJECTIONS, orient="row")
 
     def finish(self) -> pl.DataFrame:
@@ -258,19 +272,42 @@ class PortableSimulator:
             for pair in key.states:
                 for each in pair if self._whole_seconds else pair[:1]:
                     each.excess, each.last = next(known), next(known)
-                if not self._whole_seconds:
-                    pair[1].excess, pair[1].last = pair[0].excess, pair[0].last
 
     def _replay(self, key: _Key) -> None:
-        for (rate, burst), states in zip(self._grid, key.states, strict=True):
+        for (rate, burst), (most, fewest) in zip(self._grid, key.states, strict=True):
+            if self._whole_seconds:
+                if key.fresh:
+                    most.excess = fewest.excess = 0
+                _most(rate, burst, most, key)
+                _fewest(rate, burst, fewest, key)
+                continue
             for number in range(key.waiting):
-                later = number * 1000 // key.waiting if self._whole_seconds else 0
-                for state, moment in zip(states, (key.time, key.time + later), strict=True):
-                    if key.fresh and number == 0:
-                        state.excess, state.last = 0, moment
-                    else:
-                        _limit_req(rate, burst, state, moment)
+                if key.fresh and number == 0:
+                    most.excess, most.last = 0, key.time
+                else:
+                    _limit_req(rate, burst, most, key.time)
+            fewest.rejected = most.rejected
         key.fresh = False
+
+
+def _held(rate: int, state: _State, second: int) -> int:
+    """What is charged at the beginning of a second, where `last` is the end of the one before."""
+    return max(0, state.excess - rate * max(0, second - state.last) // 1000)
+
+
+def _most(rate: int, burst: int, state: _State, key: _Key) -> None:
+    held = _held(rate, state, key.time)
+    charge = 1001 if rate % 1000 else 1000  # nginx rounds what has drained down before each request that passes
+    passed = min(key.waiting, (burst + 1000 - held) // charge)
+    state.rejected += key.waiting - passed
+    state.excess, state.last = held + passed * charge - min(rate, held), key.time + 1000
+
+
+def _fewest(rate: int, burst: int, state: _State, key: _Key) -> None:
+    held = _held(rate, state, key.time)
+    passed = min(key.waiting, (burst + 1000 + rate * 999 // 1000 - held) // 1000)
+    state.rejected += key.waiting - passed
+    state.excess, state.last = max(0, held + passed * 1000 - rate), key.time + 1000
 
 
 def _limit_req(rate: int, burst: int, state: _State, now: int) -> None:

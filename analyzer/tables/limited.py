@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 #: What a limit is counted under, by the number in the column ``key``.
 KEYS = ("remote_addr", "client")
-#: The table: `at_once` and `spread` are the rejections in the two replays that bound the truth (see `arrivals`).
+#: The table: `most` and `fewest` are the rejections that bound the truth, see `analyzer.tables.limit_req.REJECTIONS`.
 LIMITS: dict[str, pl.DataType] = {
     "key": pl.UInt8(),
     "limit": pl.UInt16(),
     "address": pl.UInt128(),
-    "at_once": pl.UInt64(),
-    "spread": pl.UInt64(),
+    "most": pl.UInt64(),
+    "fewest": pl.UInt64(),
 }
 #: What is counted besides: requests that met the limits and those of them that the log has out of order, requests that
 #: the allowlist spares, and requests that were refused without an upstream, by status, and by nginx's own word.
@@ -175,7 +175,7 @@ class LimitTable:
             found = counted.replay.take()
             key_column = pl.lit(key, pl.UInt8()).alias("key")
             address = named.alias("address").gather(found["number"])
-            parts.append(found.select(key_column, "limit", address, "at_once", "spread"))
+            parts.append(found.select(key_column, "limit", address, "most", "fewest"))
         return pl.concat(parts)
 
     def number(self, rows: pl.DataFrame) -> pl.DataFrame:

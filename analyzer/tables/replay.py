@@ -92,8 +92,8 @@ class LogReplay:
             found = bits.filter((pl.col("rejected") & pl.lit(1 << bit, pl.UInt64)) > 0).group_by("number")
             counts = found.agg(
                 limit=pl.lit(place, pl.UInt16()),
-                at_once=count if order == 0 else nothing,
-                spread=count if order == 1 or self._exact else nothing,
+                most=count if order == 0 else nothing,
+                fewest=count if order == 1 or self._exact else nothing,
             )
             self._found.append(counts.select(list(REJECTIONS)))
 
@@ -184,4 +184,4 @@ class Replay:
         """The rejections since the last time by limit and number; logs that are not closed go on as if none asked."""
         found = pl.concat([*self._found, *(log.take() for log in self._logs.values())])
         self._found = [found.clear()]
-        return found.group_by("limit", "number").agg(pl.col("at_once", "spread").sum())
+        return found.group_by("limit", "number").agg(pl.col("most", "fewest").sum())

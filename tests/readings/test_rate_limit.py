@@ -25,7 +25,7 @@ GRID = [rps(5), rps(20), rps(1)]
 
 
 def limits(*rows: tuple[int, str, int, int], key: int = 0) -> pl.DataFrame:
-    """Make a limits table of (limit, address, at_once, spread)."""
+    """Make a limits table of (limit, address, most, fewest)."""
     numbered = [(key, limit, to_number(address), *counts) for limit, address, *counts in rows]
     return pl.DataFrame(numbered, schema=LIMITS, orient="row")
 

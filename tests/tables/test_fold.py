@@ -69,7 +69,7 @@ def fold(*sources: list[list[str]], line_format: LineFormat = INGRESS, rps: int 
 
 def rejections(tables: Tables) -> dict[int, tuple[int, int]]:
     """Rejections under the logged address by limit: all of a second at once, and spread over it."""
-    found = tables.limits.filter(key=0).group_by("limit").agg(pl.col("at_once", "spread").sum())
+    found = tables.limits.filter(key=0).group_by("limit").agg(pl.col("most", "fewest").sum())
     return {limit: (at_once, spread) for limit, at_once, spread in found.iter_rows()}
 
 
@@ -137,7 +137,7 @@ def test_tables_add_up(first: list[str], second: list[str]) -> None:
     )  # fmt: skip
     assert_frame_equal(addresses.sort("address"), whole.addresses.sort("address"))
     keys = ["key", "limit", "address"]
-    limits = pl.concat(part.limits for part in parts).group_by(keys).agg(pl.col("at_once", "spread").sum())
+    limits = pl.concat(part.limits for part in parts).group_by(keys).agg(pl.col("most", "fewest").sum())
     assert_frame_equal(limits.sort(keys), whole.limits.sort(keys))
     timelines = pl.concat(part.timeline for part in parts)
     assert_frame_equal(summed(timelines), summed(whole.timeline))
@@ -344,7 +344,7 @@ def test_limits_under_the_address_behind_the_proxy() -> None:
     forged = ["192.0.2.9, ", ""]  # what the visitor wrote stands left of what the proxy added
     lines = [f'{LB} [21/Nov/2026:12:00:00 +0000] "{forged[n % 2]}81.2.69.{n % 10}"' for n in range(40)]
     tables = fold([lines + [f'{VISITOR} [21/Nov/2026:12:00:01 +0000] "-"'] * 8], line_format=log_format)
-    found = tables.limits.filter(limit=0).group_by("key", "address").agg(pl.sum("at_once"))
+    found = tables.limits.filter(limit=0).group_by("key", "address").agg(pl.sum("most"))
     assert set(found.iter_rows()) == {(0, to_number(LB), 34), (0, to_number(VISITOR), 2), (1, to_number(VISITOR), 2)}
     known = tables.clients.drop_nulls("address")
     assert dict(known.select("address", "requests").iter_rows()) == {

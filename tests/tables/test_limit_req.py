@@ -70,10 +70,10 @@ def replay(
 def bounds(found: pl.DataFrame, *, whole_seconds: bool = True) -> dict[tuple[int, int], tuple[int, int]]:
     """The fewest and the most rejections by limit and address."""
     assert found.schema == pl.Schema(limit_req.REJECTIONS)
-    assert whole_seconds or found["at_once"].equals(found["spread"])
-    summed = found.group_by("limit", "number").agg(pl.col("at_once", "spread").sum())
+    assert whole_seconds or found["most"].equals(found["fewest"])
+    summed = found.group_by("limit", "number").agg(pl.col("most", "fewest").sum())
     rows = summed.iter_rows()
-    return {(limit, address): (min(counts), max(counts)) for limit, address, *counts in rows if any(counts)}
+    return {(limit, address): (fewest, most) for limit, address, most, fewest in rows if fewest or most}
 
 
 class SimulatorContract:
@@ -149,13 +149,21 @@ class SimulatorContract:
         assert found == {(0, 1): (28, 28)}
 
     def test_whole_seconds_give_bounds(self) -> None:
-        """With whole seconds the most is all at the beginning of a second, the fewest is evenly spread over it."""
-        times = [NOON + n // 6 * SECOND for n in range(600)]
-        found = replay(self.kind, [RPS5], [(1, time) for time in times], whole_seconds=True)
-        at_once = self.rejected(RPS5, times)
-        spread = self.rejected(RPS5, [time + n % 6 * SECOND // 6 for n, time in enumerate(times)])
-        assert found == {(0, 1): (min(at_once, spread), max(at_once, spread))}
-        assert found[0, 1][0] < found[0, 1][1]
+        """With whole seconds the most and the fewest are what the worst and the best order would meet."""
+        whole = [NOON + second * SECOND for second in range(2) for _ in range(450)]
+        found = replay(self.kind, [RPS5], [(1, time) for time in whole], whole_seconds=True)
+        # At the end of one second and the beginning of the next, or all along the first and at the end of the next.
+        worst = self.rejected(RPS5, [NOON + 999] * 450 + [NOON + SECOND] * 450)
+        best = self.rejected(RPS5, [NOON + n * 999 // 449 for n in range(450)] + [NOON + 1999] * 450)
+        assert found == {(0, 1): (best, worst)}
+        assert (best, worst) == (865, 874)
+
+    def test_bounds_of_a_steady_client(self) -> None:
+        """Over minutes bounds differ by no more than two seconds drain, and who keeps within is let."""
+        six = [(1, NOON + n // 6 * SECOND) for n in range(600)]
+        assert replay(self.kind, [RPS5], six, whole_seconds=True) == {(0, 1): (75, 84)}
+        five = [(1, NOON + n // 5 * SECOND) for n in range(600)]
+        assert replay(self.kind, [RPS5], five, whole_seconds=True) == {}
 
     def test_forgotten_addresses_keep_their_rejections(self) -> None:
         """An address that was idle for long begins anew, and what was rejected before stays counted."""
@@ -164,13 +172,6 @@ class SimulatorContract:
         others = [(n, NOON + HOUR // 2) for n in range(100, 5000)]
         assert replay(self.kind, [RPS5], burst, others, later) == {(0, 1): (28, 28)}
         assert replay(self.kind, [RPS5], burst + others + [(9, NOON + HOUR)]) == {(0, 1): (14, 14)}
-
-    def test_bounds_hold_over_silences(self) -> None:
-        """What a silence parts is added up before the bounds are taken: each of them is one way to spread it all."""
-        first = [NOON + 375, *[NOON + 1376] * 3]
-        second = [NOON + HOUR + time for time in (0, 0, 0, 1002)]
-        requests = [(1, time) for time in first + second]
-        assert replay(self.kind, [Raw(999, 2)], requests, whole_seconds=True) == {(0, 1): (1, 1)}
 
     def test_nothing_at_all(self) -> None:
         """No requests make an empty table with its dtypes."""
@@ -395,13 +396,35 @@ def test_both_agree_on_many_addresses() -> None:
         assert replay(NativeSimulator, LIMITS[:5], *batches, whole_seconds=whole_seconds) == expected
 
 
-@settings(deadline=None)
-@given(streams(), st.sampled_from(LIMITS))
-def test_bounds_hold(batches: list[Requests], limit: Raw) -> None:
-    """The lower bound never exceeds the upper one, and neither the number of requests."""
-    whole = [[(address, time // SECOND * SECOND) for address, time in batch] for batch in batches]
-    for (_, address), (low, high) in replay(PortableSimulator, [limit], *whole, whole_seconds=True).items():
-        assert 0 <= low <= high < sum(asked == address for batch in whole for asked, _ in batch)
+@st.composite
+def moments(draw: st.DrawFn) -> list[int]:
+    """Moments of the requests of one address, many of them at the edges of seconds, with bursts and silences."""
+    times, now = [], NOON
+    steps = st.sampled_from([0, 1, 7, 166, 900, 998, 999, 1000, 1001, 2000, 5000, 11_000, 60_000, 7_200_000])
+    for _ in range(draw(st.integers(1, 40))):
+        now += draw(steps)
+        if draw(st.booleans()):
+            now = now // SECOND * SECOND + draw(st.sampled_from([999, SECOND]))
+        times += [now + n * draw(st.sampled_from([0, 0, 1, 30, 200])) for n in range(draw(st.integers(1, 12)))]
+        now = max(now, times[-1])
+    return sorted(times)
+
+
+BOUNDED = [Raw(5000, 25), Raw(1000, 0), Raw(1000, 5), Raw(2000, 2), Raw(166, 5), Raw(999, 2), Raw(33, 1), Raw(7500, 3)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=400, deadline=None)
+@given(moments())
+def test_the_truth_lies_within_the_bounds(kind: type[NativeSimulator | PortableSimulator], times: list[int]) -> None:
+    """Whenever within their seconds the requests came, as many are rejected as the bounds for whole seconds say."""
+    native_or_skip(limit_req._NATIVE)
+    true = replay(kind, BOUNDED, [(1, time) for time in times])
+    whole = [(1, time // SECOND * SECOND) for time in times]
+    found = replay(kind, BOUNDED, whole, whole_seconds=True)
+    for limit in range(len(BOUNDED)):
+        low, high = found.get((limit, 1), (0, 0))
+        assert low <= true.get((limit, 1), (0, 0))[0] <= high < len(times)
 
 
 def test_grid() -> None:

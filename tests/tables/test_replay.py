@@ -46,7 +46,7 @@ def frame(requests: Requests) -> pl.DataFrame:
 
 def rejections(found: list[pl.DataFrame]) -> dict[tuple[int, int], tuple[int, int]]:
     """Rejections by limit and number: all of a moment at once, and spread."""
-    summed = pl.concat(found).group_by("limit", "number").agg(pl.col("at_once", "spread").sum())
+    summed = pl.concat(found).group_by("limit", "number").agg(pl.col("most", "fewest").sum())
     return {
         (limit, number): (at_once, spread) for limit, number, at_once, spread in summed.iter_rows() if at_once + spread
     }
