@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 
 import typer
 from typer.exceptions import TyperException
@@ -23,13 +24,14 @@ from analyzer.commands import (  # noqa: F401 - a command a line, in the order o
     state,
 )
 from analyzer.commands.app import app
-from analyzer.commands.output import DONE, UNREADABLE, say
-from analyzer.errors import LogscanError, UsageError
+from analyzer.commands.output import DONE, NOTHING_READ, UNREADABLE, say
+from analyzer.errors import LogscanError, NothingReadError, UsageError
 
 
 def main() -> None:
     """Run the command; every error that a user can mend is one line on stderr and status 2."""
     _run_fast()
+    warnings.showwarning = _note
     if sys.stderr is None:  # closed: what is said goes nowhere, and no log is opened in its place
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open to the end
     try:
@@ -39,7 +41,7 @@ def main() -> None:
         sys.stdout.flush()
     except LogscanError as error:
         say(str(error), error.hint)
-        status = UNREADABLE
+        status = NOTHING_READ if isinstance(error, NothingReadError) else UNREADABLE
     except TyperException as error:
         message = error.format_message().rstrip(".").replace("Value error, ", "")
         say(message, "logscan --help lists commands and options")
@@ -59,6 +61,11 @@ def main() -> None:
         status = 130
     gc.freeze()  # the search for garbage at the end would take longer than many a run
     sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    """Say what the library warns of as a note on one line."""
+    say(f"note: {message}")
 
 
 def _run_fast() -> None:

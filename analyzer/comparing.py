@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from analyzer._version import __version__
-from analyzer.errors import SourceError, UsageError
+from analyzer.errors import NothingReadError, SourceError, UsageError
 from analyzer.readings.comparison import compare_reports
 from analyzer.report.comparison import Comparison
 from analyzer.report.layers import Layers
 from analyzer.report.model import SCHEMA, Report
+from analyzer.report.unread import require_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,7 @@ def compare(
     Raises
     ------
     LogscanError
-        Where a log or report cannot be read.
+        Where a log or report cannot be read to its end, or no line of a log.
     """
     sides = (before, cluster), (after, cluster_after or cluster)
     documents = [_document(side, {**options, "cluster": known}) for side, known in sides]
@@ -73,7 +74,7 @@ def compare_layers(
     Raises
     ------
     LogscanError
-        Where a log cannot be read, or there are fewer than two.
+        Where a log cannot be read, or no line of it, or there are fewer than two.
     """
     from analyzer.addresses.classify import classify  # noqa: PLC0415 - saved reports need none of it
     from analyzer.lazy import scan  # noqa: PLC0415
@@ -86,6 +87,8 @@ def compare_layers(
     frames = []
     for each in sources:
         frame = scan(each, cluster=cluster, **options).select(COLUMNS).collect()
+        if frame.is_empty():
+            raise NothingReadError(f"{each}: no line could be read as an access log", "logscan formats FILE says why")
         frames.append(frame.with_columns(classify(frame["remote_addr"], cluster=cluster, **ranges)["class"]))
     return Layers(version=__version__, layers=sources, hops=layers(frames, sources))
 
@@ -99,7 +102,9 @@ def _document(side: Compared, options: dict[str, Any]) -> dict[str, Any]:
             return saved
     from analyzer.pipeline import analyze  # noqa: PLC0415 - saved reports need none of it
 
-    return _parsed(analyze(side, **options).to_json().encode(), "report")
+    report = analyze(side, **options)
+    require_read(report, _name(side, "logs"))
+    return _parsed(report.to_json().encode(), "report")
 
 
 def _saved(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -124,7 +129,8 @@ def _parsed(text: bytes, name: str) -> dict[str, Any]:
         document["preservation"]["classes"], document["skew"]["by"], document["rate_limit"]["simulations"]
         document["geo"], document["trust"], document["signals"], document["input"]["sources"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        message = f"{name}: expected a report as --format json writes it, got {error}"
+        got = f"none with {error}" if isinstance(error, KeyError) else str(error)
+        message = f"{name}: expected a report as --format json writes it, got {got}"
         raise UsageError(message, "was it cut off? write it again with logscan analyze --format json") from error
     return dict(document)
 

@@ -5,6 +5,7 @@
     LogscanError
     ├── UsageError      an option or argument that cannot be meant
     ├── SourceError     a log that is missing, unreadable or broken
+    │   └── NothingReadError    logs without a line of any known format
     ├── FormatError     a log format that is unknown or cannot be compiled
     ├── RuleError       a file under ``rules/`` or ``--rules`` that cannot be used
     ├── ClusterError    a cluster file that is not what kubectl writes
@@ -13,7 +14,8 @@
 
 `LogscanWarning` is no error: what `analyzer.scan` could not read and left out.
 
-The command line catches `LogscanError` alone, prints its message as one line and leaves with status 2.
+The command line catches `LogscanError` alone, prints its message as one line and leaves with status 2, or with 3 where
+nothing could be read.
 """
 
 from __future__ import annotations
@@ -45,6 +47,10 @@ class UsageError(LogscanError):
 
 class SourceError(LogscanError):
     """A log that is missing, unreadable or broken."""
+
+
+class NothingReadError(SourceError):
+    """Logs without a line of any known format."""
 
 
 class FormatError(LogscanError):

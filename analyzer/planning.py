@@ -9,6 +9,7 @@ from analyzer._version import __version__
 from analyzer.addresses.cluster import Cluster
 from analyzer.readings.plan import plan
 from analyzer.report.plan import Plan
+from analyzer.report.unread import require_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,14 +35,15 @@ def plan_local(
     Raises
     ------
     LogscanError
-        Where the file or a log cannot be read.
+        Where the file or a log cannot be read, or no line of the logs.
     """
     known = cluster if isinstance(cluster, Cluster) else Cluster.load(os.fspath(cluster), list(controller))
-    sources = list(source)
+    sources = [os.fspath(each) for each in source]
     traffic: dict[str, int] = {}
     if sources:
         from analyzer.pipeline import analyze  # noqa: PLC0415 - reads no log without one
 
         report = analyze(sources, cluster=known, by="node", top=1)
+        require_read(report, ", ".join(sources))
         traffic = {group.name: group.requests for group in report.skew.groups}
     return Plan(version=__version__, cluster=known.name, platform=known.platform, controllers=plan(known, traffic))

@@ -183,6 +183,8 @@ def _check_gates(fail_on: Sequence[str], rules: Sequence[Path]) -> None:
 
 def _status(report: Report, fail_under: float | None, fail_on: Sequence[str]) -> int:
     """The exit code, with a line on stderr where it is not 0."""
+    from analyzer.report.unread import nothing_read  # noqa: PLC0415
+
     broken = [row for row in report.input.sources if row.error]
     for row in broken:
         say(f"{'standard input' if row.uri == '-' else row.uri}: {row.error}")
@@ -190,7 +192,7 @@ def _status(report: Report, fail_under: float | None, fail_on: Sequence[str]) ->
         return UNREADABLE
     nothing_new = report.input.state is not None and not report.input.lines
     if report.input.parsed == 0 and not nothing_new:
-        say(*_nothing_read(report))
+        say(*nothing_read(report))
         return NOTHING_READ
     preserved = report.preservation.preserved_pct
     if fail_under is not None and (preserved is None or preserved < fail_under):
@@ -208,14 +210,3 @@ def _is_caught(found: Finding, fail_on: Sequence[str]) -> bool:
     from analyzer.findings.model import SEVERITIES  # noqa: PLC0415
 
     return found.id in fail_on or any(name in fail_on for name in SEVERITIES[SEVERITIES.index(found.severity) :])
-
-
-def _nothing_read(report: Report) -> tuple[str, str]:
-    if report.input.lines == 0:
-        return "expected access-log lines, got an empty input", "is the log written to another place, or just rotated?"
-    if any(row.format for row in report.input.sources):
-        return "no line of the input fits --log-format", "leave it out to have the format detected"
-    return (
-        "no line of the input could be read as any known log format",
-        "give the log_format of your configuration with --log-format",
-    )

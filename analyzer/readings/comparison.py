@@ -99,7 +99,7 @@ def _side(document: Json, name: str) -> Side:
 
 def _caveats(before: Side, after: Side) -> list[str]:
     found = []
-    if before.formats != after.formats:
+    if before.formats and after.formats and before.formats != after.formats:
         found.append(f"other log formats: {', '.join(before.formats)}; now {', '.join(after.formats)}")
     if (before.cluster is None) != (after.cluster is None):
         named = "before" if before.cluster else "after"

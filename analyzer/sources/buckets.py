@@ -226,7 +226,7 @@ def failure(url: Url, error: Exception) -> SourceError:
     text = str(error).split("\n\nDebug source:")[0]
     reason = _reason(text)
     hint = None
-    if "169.254.169.254" in text or "metadata.google.internal" in text or "AccountNotSpecified" in text:
+    if "169.254.169.254" in text or "metadata.google.internal" in text or "Account must be specified" in text:
         reason, hint = "expected credentials, found none", f"set {VARIABLES[url.scheme]}"
     elif re.search(r"status code: 40[13] ", text):  # obstore has exceptions for it, but not of a listing
         reason, hint = f"access was denied: {reason}", f"look at {VARIABLES[url.scheme]}"
