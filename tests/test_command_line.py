@@ -212,7 +212,7 @@ def test_quiet_takes_the_notes(log: Path) -> None:
 
 def test_shell_completion(tmp_path: Path) -> None:
     """A shell that asks is told the commands and the options."""
-    for words, expected in (("logscan ana", "analyze"), ("logscan analyze --fail", "--fail-under")):
+    for words, expected in (("logscan ana", "analyze"), ("logscan analyze --fail-u", "--fail-under")):
         env = {"_LOGSCAN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
         assert logscan(cwd=tmp_path, env=env).stdout.decode().split() == [expected]
 
