@@ -27,6 +27,7 @@ TESTS = (
     "tests/tables/test_replay.py",
     "tests/tables/test_address_table.py",
     "tests/tables/test_timeline.py",
+    "tests/tables/test_loads.py",
     "tests/tables/test_fold.py",
 )
 FLAGS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

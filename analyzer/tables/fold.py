@@ -31,7 +31,7 @@ from analyzer.tables.address_table import COUNT, new_address_table
 from analyzer.tables.chains import Chains, ChainTable, chain_outputs
 from analyzer.tables.columns import Outcome, has_exact_times, name_signals, narrow_outputs
 from analyzer.tables.limited import LimitTable, limit_outputs
-from analyzer.tables.loads import READ, Loads, LoadTable
+from analyzer.tables.loads import READ, Loads, new_load_table
 from analyzer.tables.timeline import Labels, TimelineTable
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ class Fold:
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
         self._chains = ChainTable(labels)
-        self._loads = LoadTable("source")
-        self._entries = LoadTable("number")
+        self._loads = new_load_table("source")
+        self._entries = new_load_table("number")
         self._labels = pl.Series([_NOBODY], dtype=pl.UInt8)
         self._sources: dict[int, int] = {}
         self._waiting: list[tuple[int, pl.DataFrame]] = []

@@ -13,20 +13,26 @@ upstream_ms        sum of those, in whole milliseconds: a sum of floats would ha
 
 Buckets are of one width, the smallest of `BUCKET_SECONDS` with which the table has no more than `MOST` rows. Tables of
 parts of a log make the table of the whole: `add_up` widens their buckets to the widest, concatenates and sums.
+`new_load_table` gives the table in C where it was built; the portable one does the same with Polars' group_by.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
+from analyzer.arrow import frame_of
+from analyzer.native import compiled, random_seed
+from analyzer.parsing.scanner import use_native
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_NATIVE = compiled("analyzer.tables._loads")
 
 #: Widths of a bucket, each a multiple of the one before.
 BUCKET_SECONDS = (10, 60, 300, 900, 3600, 21_600, 86_400, 604_800 * 4, 604_800 * 520)
@@ -55,8 +61,41 @@ class Loads:
     bucket_seconds: int
 
 
-class LoadTable:
+class LoadTable(Protocol):
     """Adds up rows by a column of numbers."""
+
+    def add(self, rows: pl.DataFrame, wanted: pl.Series) -> None:
+        """Add those rows that are wanted: the key, ``time``, and the columns of `READ`."""
+
+    def table(self, addresses: pl.Series | None = None) -> Loads:
+        """The table of all rows so far; where keys are the numbers of addresses, with these in their place."""
+
+
+def new_load_table(key: str) -> LoadTable:
+    """An empty table of the numbers in the column `key`."""
+    return NativeLoadTable(key) if _NATIVE is not None and use_native() else PortableLoadTable(key)
+
+
+class NativeLoadTable:
+    """loads.c behind the contract of `LoadTable`."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._loads = _NATIVE.Loads(tuple(seconds * 1000 for seconds in BUCKET_SECONDS), MOST, random_seed())
+
+    def add(self, rows: pl.DataFrame, wanted: pl.Series) -> None:
+        """Add rows."""
+        read = rows.select(self._key, "time", *READ, wanted.cast(pl.UInt8).alias("wanted"))
+        self._loads.add(read.__arrow_c_stream__())
+
+    def table(self, addresses: pl.Series | None = None) -> Loads:
+        """The table."""
+        rows = frame_of(self._loads.rows()).rename({"key": self._key}).sort(self._key, "time")
+        return Loads(_named(rows, addresses), BUCKET_SECONDS[self._loads.width()])
+
+
+class PortableLoadTable:
+    """The same with group_by."""
 
     def __init__(self, key: str) -> None:
         self._schema = {key: pl.UInt32(), **SUMS}
@@ -66,7 +105,7 @@ class LoadTable:
         self._height = 0
 
     def add(self, rows: pl.DataFrame, wanted: pl.Series) -> None:
-        """Add those rows that are wanted: the key, ``time``, and the columns of `READ`."""
+        """Add rows."""
         if not wanted.any():
             return
         bucket = pl.col("time").to_physical() // (BUCKET_SECONDS[0] * 1000) + _BUCKETS // 2
@@ -98,17 +137,19 @@ class LoadTable:
             self._merge()
 
     def table(self, addresses: pl.Series | None = None) -> Loads:
-        """The table of all rows so far; where keys are the numbers of addresses, with these in their place."""
+        """The table."""
         self._merge()
-        rows = self._parts[0]
-        if addresses is not None:
-            rows = rows.select(addresses.gather(rows[self._key]).alias("address"), *SUMS)
-        return Loads(rows, BUCKET_SECONDS[self._width])
+        return Loads(_named(self._parts[0], addresses), BUCKET_SECONDS[self._width])
 
     def _merge(self) -> None:
         """Make one part of all."""
         rows, self._width = _narrowed(pl.concat(self._parts), self._width)
         self._parts, self._height = [rows], rows.height
+
+
+def _named(rows: pl.DataFrame, addresses: pl.Series | None) -> pl.DataFrame:
+    """Put addresses in the place of their numbers."""
+    return rows if addresses is None else rows.select(addresses.gather(rows[:, 0]).alias("address"), *SUMS)
 
 
 def add_up(tables: Sequence[Loads]) -> Loads:
