@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer.errors import StateError
+from analyzer.errors import StateError, UsageError
 from analyzer.logs import Log, node_of
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
@@ -178,7 +178,15 @@ def read_increment(  # noqa: PLR0913 - what a run needs, and the state
     ------
     StateError
         Where the state cannot be read or written, or was made with other limits. It is as it was before then.
+    UsageError
+        Where logs stand among its files.
     """
+    inside = next((source.uri for source in sources if source.uri.startswith(f"{url.rstrip('/')}/")), None)
+    if inside is not None:
+        raise UsageError(
+            f"--state: expected a place without logs, got one that holds {inside}",
+            hint="give the state a folder or prefix of its own, outside of what is read",
+        )
     with opened(url, say) as state:
         notes = _check(state, settings)
         changes = find_changes(sources, state.ledger)

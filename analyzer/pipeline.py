@@ -133,8 +133,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     rejects
         A file to write the lines to that could not be read, byte for byte.
     state
-        A folder that says what was read before and keeps what is read now: only what is new is read, and the report is
-        of all that the state holds.
+        A folder, or the URL of a bucket, that says what was read before and keeps what is read now: only what is new
+        is read, and the report is of all that the state holds.
     window
         With a state: only its last hours count, so long.
     workers

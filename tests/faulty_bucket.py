@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from bucket_servers import ALONE
 
@@ -22,7 +23,8 @@ class FaultyBucket:
 
     ``ok``, a status with an error code (``503 SlowDown``), ``cut`` (the connection ends half-way through the body),
     ``short`` (the body is said to be half as long), ``pause`` (the body stops for a moment), ``stall`` (and never goes
-    on), ``whole`` (the range is ignored), ``rewrite`` (the object is another one from now on).
+    on), ``whole`` (the range is ignored), ``rewrite`` (the object is another one from now on), ``lost`` (an object is
+    stored, but nobody hears of it).
     """
 
     def __init__(self) -> None:
@@ -31,6 +33,8 @@ class FaultyBucket:
         self.requests: list[str] = []
         self.listed: dict[str, bytes] = {}  # what listings still show though it is gone
         self.port = 0
+        self.network: int | None = None  # requests until it is gone; None is never
+        self.heeds_conditions = True
 
     @property
     def env(self) -> dict[str, str]:
@@ -43,6 +47,13 @@ class FaultyBucket:
             "AWS_REGION": "us-east-1",
         }
 
+    def is_gone(self) -> bool:
+        """Whether this request finds no network."""
+        if self.network is None:
+            return False
+        self.network -= 1
+        return self.network < 0
+
     def fault(self, key: str) -> str:
         """What happens to this request."""
         faults = self.faults.get(key, ["ok"])
@@ -54,14 +65,59 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        key = self._key()
+        fault = self.bucket.fault(key)
+        if self._is_gone():
+            return
+        stored = self.bucket.objects.get(key)
+        expected = self.headers.get("If-Match")
+        taken = self.headers.get("If-None-Match") == "*" and stored is not None
+        other = expected is not None and (stored is None or expected != f'"{_etag(stored)}"')
+        if fault[0].isdigit():
+            self._fail(fault)
+        elif self.bucket.heeds_conditions and (taken or other):
+            self._fail("412 PreconditionFailed")
+        else:
+            self.bucket.objects[key] = content
+            if fault == "lost":
+                self.close_connection = True
+            else:
+                self._answer(200, b"", {"ETag": f'"{_etag(content)}"'})
+
+    def do_POST(self) -> None:
+        """Delete objects, the only use of it here."""
+        wanted = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if not self._is_gone():
+            keys = [unescape(key) for key in re.findall("<Key>(.*?)</Key>", wanted)]
+            for key in keys:
+                self.bucket.objects.pop(key, None)
+            told = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
+            self._answer(200, f"<DeleteResult>{told}</DeleteResult>".encode())
+
+    def _key(self) -> str:
+        return unquote(urlsplit(self.path).path).removeprefix("/logs").removeprefix("/")
+
+    def _is_gone(self) -> bool:
+        self.bucket.requests.append(f"{self.command} {self._key()}")
+        gone = self.bucket.is_gone()
+        self.close_connection |= gone
+        return gone
+
+    def _fail(self, fault: str) -> None:
+        code, _, name = fault.partition(" ")
+        self._answer(int(code), f"<Error><Code>{name}</Code><Message>said so</Message></Error>".encode())
+
     def do_GET(self) -> None:
-        path, _, query = self.path.partition("?")
-        key = unquote(urlsplit(path).path).removeprefix("/logs").removeprefix("/")
+        query = self.path.partition("?")[2]
+        key = self._key()
         self.bucket.requests.append(f"{self.command} {key}?{unquote(query)} {self.headers.get('Range', '')}".strip())
         fault = self.bucket.fault(key or "?list")
-        if fault[0].isdigit():
-            code, _, name = fault.partition(" ")
-            self._answer(int(code), f"<Error><Code>{name}</Code><Message>said so</Message></Error>".encode())
+        if self.bucket.is_gone():
+            self.close_connection = True
+        elif fault[0].isdigit():
+            self._fail(fault)
         elif not key:
             self._answer(200, _listing(self.bucket, parse_qs(query).get("prefix", [""])[0]))
         elif key not in self.bucket.objects:

@@ -70,6 +70,6 @@ def facts(report: Report, *, without: Iterable[str] = ()) -> dict[str, Any]:
     return found
 
 
-def read(state: Path | None, *sources: Path, **options: Any) -> Report:
+def read(state: str | Path | None, *sources: Path, **options: Any) -> Report:
     """One run."""
     return logscan.analyze([str(source) for source in sources], state=state, workers=1, **options)

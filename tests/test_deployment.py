@@ -17,6 +17,7 @@ from analyzer.commands import analyze
 from analyzer.findings.rules import load_findings
 from analyzer.report import load_format
 from analyzer.snapshot import OPTIONAL, RESOURCES
+from analyzer.sources.buckets import parse_url
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -69,6 +70,17 @@ def test_commands_in_manifests_have_only_options_that_there_are() -> None:
     for container in containers():
         words = " ".join(container["args"])
         assert {option.split("=")[0] for option in re.findall(r"--[a-z-]+", words)} <= known
+
+
+def test_the_state_needs_no_volume_and_is_no_log() -> None:
+    """The CronJob keeps its state in a bucket, outside of the prefix that it reads."""
+    [job] = [manifest for _, manifest in MANIFESTS if manifest["kind"] == "CronJob"]
+    spec = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert all("emptyDir" in volume for volume in spec["volumes"])
+    logs, *options = spec["containers"][0]["args"][1:]
+    [state] = [option.removeprefix("--state=") for option in options if option.startswith("--state=")]
+    assert parse_url(state) is not None
+    assert not state.startswith(logs)
 
 
 def test_the_role_reads_what_a_snapshot_reads_and_nothing_else() -> None:

@@ -90,7 +90,9 @@ Since = Annotated[
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only requests before this time.")]
 State = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="Read only what is new since the last run, and add it to what this folder holds."),
+    typer.Option(
+        metavar="URL", help="Read only what is new since the last run, and add it to what this folder or bucket holds."
+    ),
 ]
 Window = Annotated[
     str | None, typer.Option(metavar="TIME", help="With --state: report the last hours only, such as 24h or 7d.")

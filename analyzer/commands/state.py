@@ -19,7 +19,7 @@ states = typer.Typer(
 )
 app.add_typer(states, name="state")
 
-Url = Annotated[str, typer.Argument(metavar="DIR", help="The folder that --state names.")]
+Url = Annotated[str, typer.Argument(metavar="URL", help="The folder or bucket that --state names.")]
 
 
 @states.command("show", cls=Command)

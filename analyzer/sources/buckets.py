@@ -219,7 +219,7 @@ def glob_pattern(glob: str) -> str:
     return "".join(parts) + ("/.*" if glob.endswith("/") else "(?:/.*)?")
 
 
-def failure(url: Url, error: Exception) -> SourceError:
+def failure(url: Url, error: Exception, what: str = "cannot be read") -> SourceError:
     """What went wrong with a bucket, in one line: obstore says it in many, with query strings that may hold secrets."""
     from obstore.exceptions import InvalidPathError  # noqa: PLC0415
 
@@ -237,7 +237,7 @@ def failure(url: Url, error: Exception) -> SourceError:
     elif isinstance(error, InvalidPathError):
         reason, hint = f"cannot be listed: {reason}", "name a prefix without such an object"
     else:
-        reason = f"cannot be read: {reason}"
+        reason = f"{what}: {reason}"
     return SourceError(f"{url}: {reason}", hint=hint)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import secrets
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import polars as pl
 
 from analyzer.errors import StateError
-from analyzer.state.store import MANIFEST
+from analyzer.state.store import MANIFEST, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +41,7 @@ def write_frames(store: Store, kind: str, generation: int, frames: Mapping[str, 
         out.write(packed(frame))
         places[name] = [begin, out.tell() - begin]
     content = out.getvalue()
-    file = f"{kind}-{generation:08d}-{secrets.token_hex(4)}.frames"
+    file = file_name(kind, generation)
     store.write(file, content)
     return {
         "file": file,
@@ -115,5 +114,5 @@ def read_manifest(store: Store) -> tuple[dict[str, Any] | None, bytes | None]:
 def _damaged(store: Store, name: str, what: str) -> StateError:
     return StateError(
         f"{store.url}/{name}: is damaged: {what}",
-        hint="put the folder back from a copy, or remove it: the next run then reads all logs anew",
+        hint="put the state back from a copy, or remove it: the next run then reads all logs anew",
     )

@@ -20,13 +20,13 @@ from analyzer._version import __version__
 from analyzer.errors import StateError
 from analyzer.state.files import read_frames, read_manifest, write_frames, write_manifest
 from analyzer.state.ledger import SCHEMAS, Ledger
-from analyzer.state.store import open_store
+from analyzer.state.store import MANIFEST, open_store, written_meanwhile
 from analyzer.tables.merge import PLACE, add_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from analyzer.state.store import Folder
+    from analyzer.state.store import Store
 
 #: After this a row no longer says of which stream it is, once the files are put together.
 SETTLED = timedelta(days=2)
@@ -36,6 +36,8 @@ _FILES, _DEAD = 16, 1000
 _ROWS = 4_000_000
 #: How old what the ledger says of when logs were seen may be.
 _SEEN = timedelta(hours=1)
+#: Times that a state is read while others write it.
+_TRIES = 5
 
 Frames = dict[str, pl.DataFrame]
 
@@ -52,7 +54,7 @@ class State:
     `store` is where it is kept, `manifest` what it says; `before` are the manifest's bytes, None for a new state.
     """
 
-    store: Folder
+    store: Store
     manifest: dict[str, Any]
     before: bytes | None
     ledger: Ledger = field(default_factory=Ledger)
@@ -68,7 +70,13 @@ class State:
 
     def _rows(self) -> Frames:
         """Those of them that stay as they are, whatever comes."""
-        return _together([read_frames(self.store, entry) for entry in self.manifest["tables"]], self._dead())
+        try:
+            parts = [read_frames(self.store, entry) for entry in self.manifest["tables"]]
+        except StateError:
+            if self.store.read(MANIFEST) != self.before:
+                raise written_meanwhile(self.store.url) from None
+            raise
+        return _together(parts, self._dead())
 
     def _dead(self) -> pl.Series:
         return pl.Series("stream", self.manifest["dead"], dtype=SCHEMAS["streams"]["stream"])
@@ -117,7 +125,8 @@ class State:
     def _finish(self) -> None:
         self.manifest["ledger"] = self._write("known", self.ledger.frames)
         self.before = write_manifest(self.store, self.manifest, self.before)
-        self.store.keep({entry["file"] for entry in (self.manifest["ledger"], *self.manifest["tables"])})
+        named = {entry["file"] for entry in (self.manifest["ledger"], *self.manifest["tables"])}
+        self.store.keep(named, self.manifest["generation"])
 
     def _compact(self, whole: Frames | None = None) -> None:
         """Put all rows together in one file; streams that nobody has added to for long count as over."""
@@ -186,19 +195,25 @@ def _together(parts: list[Frames], dead: pl.Series) -> Frames:
     return whole
 
 
-def load_state(store: Folder) -> State:
+def load_state(store: Store) -> State:
     """Read a state, or begin one.
 
     Raises
     ------
     StateError
-        Where it is damaged, or another version wrote it.
+        Where it is damaged, another version wrote it, or others write it all the time.
     """
-    manifest, before = read_manifest(store)
-    if manifest is None:
-        fresh = {"generation": 0, "tables": [], "dead": [], "next_log": 0, "next_stream": 0, "made_with": {}}
-        return State(store, fresh, None)
-    return State(store, manifest, before, Ledger(read_frames(store, manifest["ledger"])))
+    for _ in range(_TRIES):
+        manifest, before = read_manifest(store)
+        if manifest is None:
+            fresh = {"generation": 0, "tables": [], "dead": [], "next_log": 0, "next_stream": 0, "made_with": {}}
+            return State(store, fresh, None)
+        try:
+            return State(store, manifest, before, Ledger(read_frames(store, manifest["ledger"])))
+        except StateError:
+            if store.read(MANIFEST) == before:
+                raise
+    raise written_meanwhile(store.url)
 
 
 def look_at(url: str) -> State:
@@ -218,7 +233,7 @@ def look_at(url: str) -> State:
 
 @contextmanager
 def opened(url: str, say: Callable[[str], object]) -> Iterator[State]:
-    """Open a state to write it; nobody else writes it meanwhile."""
+    """Open a state to write it; another run does no harm to it meanwhile."""
     store = open_store(url)
     with store.locked(say):
         yield load_state(store)

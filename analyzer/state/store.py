@@ -1,7 +1,8 @@
-"""Where a state is kept: a folder of files that are written once, and a manifest that says which of them count.
+"""Where a state is kept: files that are written once, and a manifest that says which of them count.
 
-A file comes into being under another name and is renamed when it is on the disk, so that what a killed run leaves
-behind counts for nothing. The manifest is replaced in the same way, by one run at a time.
+In a folder a file comes into being under another name and is renamed when it is on the disk, so that what a killed run
+leaves behind counts for nothing. The manifest is replaced in the same way, by one run at a time. `bucket` has the same
+for buckets.
 """
 
 from __future__ import annotations
@@ -9,18 +10,23 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
+import secrets
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from analyzer.errors import StateError
+from analyzer.errors import SourceError, StateError
+from analyzer.sources.buckets import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 MANIFEST = "manifest.json"
 _LOCK = "lock"
 _UNFINISHED = ".unfinished"
+_FILE = re.compile(r"(?:known|tables)-(\d{8,})-[0-9a-f]{8}\.frames")
 
 #: Seconds that a run waits for another one, and between its looks.
 _PATIENCE, _LOOK = 60.0, 0.1
@@ -31,6 +37,9 @@ class Store(Protocol):
 
     url: str
 
+    def locked(self, say: Callable[[str], object]) -> AbstractContextManager[None]:
+        """Keep other runs from doing harm to what this one writes, and this one to theirs."""
+
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
 
@@ -40,8 +49,11 @@ class Store(Protocol):
     def replace(self, content: bytes, before: bytes | None) -> None:
         """Replace the manifest, which must still be `before`."""
 
-    def keep(self, names: set[str]) -> None:
-        """Remove the files that are none of these."""
+    def keep(self, names: set[str], generation: int) -> None:
+        """Remove the files of this generation of a state and of those before that are none of these.
+
+        What others write meanwhile belongs to a later one. What cannot be removed is of no harm.
+        """
 
 
 class Folder:
@@ -119,17 +131,14 @@ class Folder:
     def replace(self, content: bytes, before: bytes | None) -> None:
         """See `Store`."""
         if self.read(MANIFEST) != before:
-            raise StateError(
-                f"{self.url}: another run wrote this state meanwhile; what this one read does not count",
-                hint="run again; where the folder is on a network, let one machine write at a time",
-            )
+            raise written_meanwhile(self.url)
         self.write(MANIFEST, content)
 
-    def keep(self, names: set[str]) -> None:
-        """See `Store`. What cannot be removed is of no harm."""
+    def keep(self, names: set[str], generation: int) -> None:
+        """See `Store`."""
         with suppress(OSError):
             for name in os.listdir(self._path):
-                if name not in names and name not in {MANIFEST, _LOCK} and is_ours(name.removesuffix(_UNFINISHED)):
+                if is_left_over(name.removesuffix(_UNFINISHED), names, generation):
                     with suppress(OSError):
                         os.unlink(os.path.join(self._path, name))
 
@@ -152,13 +161,26 @@ class Folder:
             ) from None
 
 
-def is_ours(name: str) -> bool:
-    """Whether a state writes files that are called so."""
-    kind, _, rest = name.partition("-")
-    return name == MANIFEST or (kind in {"known", "tables"} and rest.endswith(".frames"))
+def file_name(kind: str, generation: int) -> str:
+    """A name that no file has."""
+    return f"{kind}-{generation:08d}-{secrets.token_hex(4)}.frames"
 
 
-def open_store(url: str) -> Folder:
+def is_left_over(name: str, names: set[str], generation: int) -> bool:
+    """Whether this is a file of a state that counts no longer, or never did; see `Store.keep`."""
+    written = _FILE.fullmatch(name)
+    return written is not None and name not in names and int(written[1]) <= generation
+
+
+def written_meanwhile(url: str) -> StateError:
+    """Another run came first."""
+    return StateError(
+        f"{url}: another run wrote this state meanwhile; what this one read since does not count",
+        hint="run again, and let one run at a time write a state",
+    )
+
+
+def open_store(url: str) -> Store:
     """The place that the user names.
 
     Raises
@@ -167,8 +189,14 @@ def open_store(url: str) -> Folder:
         Where no state can be kept.
     """
     path = url.removeprefix("file://")
-    if "://" in path:
-        raise StateError(f"--state: expected a folder of this machine, got {url}")
+    try:
+        bucket = parse_url(path)
+    except SourceError as error:
+        raise StateError(f"--state: {error}") from None
+    if bucket is not None:
+        from analyzer.state.bucket import Bucket  # noqa: PLC0415 - only where there is one
+
+        return Bucket(bucket)
     if not path or (os.path.exists(path) and not os.path.isdir(path)):
-        raise StateError(f"--state: expected a folder, got {url or 'an empty name'}")
+        raise StateError(f"--state: expected a folder or the URL of a bucket, got {url or 'an empty name'}")
     return Folder(path)

@@ -22,6 +22,8 @@ from analyzer.state.state import opened
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from state_places import Place
+
 #: Reads increments one after the other; `go` on standard input begins each.
 _RUNNER = """
 import sys
@@ -40,7 +42,7 @@ KILLS = int(os.environ.get("LOGSCAN_KILLS", "25"))
 class Runner:
     """A process that reads increments, to be killed."""
 
-    def __init__(self, logs: Path, state: Path) -> None:
+    def __init__(self, logs: Path, state: str | Path) -> None:
         command = [sys.executable, "-c", _RUNNER, str(logs), str(state)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -62,23 +64,23 @@ class Runner:
             self._process.stdin.close()
 
 
-def test_killed_at_any_moment(tmp_path: Path) -> None:
+def test_killed_at_any_moment(tmp_path: Path, place: Place) -> None:
     """Whenever runs are killed, what counts in the end is what counts without: nothing is lost or counted twice."""
     rng = random.Random(os.environ.get("LOGSCAN_SEED", "7"))
-    logs, state = tmp_path / "logs", tmp_path / "state"
+    logs = tmp_path / "logs"
     logs.mkdir()
-    waiting = [Runner(logs, state), Runner(logs, state)]
+    waiting = [Runner(logs, place.url), Runner(logs, place.url)]
     for kill in range(KILLS):
         with (logs / f"{kill % 5}.log").open("ab") as file:
             text = log_text(kill, 60)
             file.write(text[: rng.randrange(len(text))] if rng.random() < 0.3 else text)
         if kill % 10 == 9:
             (logs / "0.log").rename(logs / f"0.log.{kill}")
-        waiting.append(Runner(logs, state))
+        waiting.append(Runner(logs, place.url))
         waiting.pop(0).run(rng.uniform(0, 0.25))
     for runner in waiting:
         runner.run(None)
-    assert facts(read(state, logs)) == facts(read(tmp_path / "other", logs))
+    assert facts(read(place.url, logs)) == facts(read(tmp_path / "other", logs))
 
 
 class _KilledError(BaseException):
@@ -145,13 +147,13 @@ def test_a_run_that_waits_too_long_says_so(tmp_path: Path, monkeypatch: pytest.M
     assert [line.rpartition(": ")[2] for line in said] == ["another run writes this state, waiting for it"]
 
 
-def test_a_lock_that_does_not_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_does_not_lock(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where locks are of no use, the run that ends last counts for nothing, and says so."""
-    log, state = tmp_path / "access.log", tmp_path / "state"
+    log = tmp_path / "access.log"
     log.write_bytes(log_text(1, 50))
     monkeypatch.setattr(fcntl, "flock", lambda *_: None)
-    with opened(str(state), print) as late:
-        first = read(state, log)
+    with opened(place.url, print) as late:
+        first = read(place.url, log)
         with pytest.raises(StateError, match="another run wrote this state meanwhile"):
             late.commit()
-    assert facts(read(state, log)) == facts(first)
+    assert facts(read(place.url, log)) == facts(first)

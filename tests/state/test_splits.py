@@ -15,6 +15,8 @@ from analyzer.state import changes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from state_places import Place
+
 
 @pytest.fixture(params=[2048, 256 << 10], ids=["goes on", "read anew"])
 def head(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,16 +47,17 @@ def test_a_log_cut_anywhere(tmp_path: Path, seed: int, *, wrap: bool) -> None:
     assert split.input.state.waiting_bytes == 0
 
 
-def test_logs_that_come_and_grow(tmp_path: Path) -> None:
+def test_logs_that_come_and_grow(tmp_path: Path, place: Place) -> None:
     """Several logs, new ones among known ones, compressed ones: the sums are those of one run over all."""
-    state = tmp_path / "state"
+    logs = tmp_path / "logs"
+    logs.mkdir()
     for step in range(5):
         for number in range(step + 1):
-            with (tmp_path / f"{number}.log").open("ab") as file:
+            with (logs / f"{number}.log").open("ab") as file:
                 file.write(log_text(10 * number + step, 40))
-        (tmp_path / f"{step}.log.gz").write_bytes(gzip.compress(log_text(100 + step, 60)))
-        split = read(state, tmp_path)
-    assert facts(split) == facts(read(None, tmp_path))
-    again = read(state, tmp_path)
+        (logs / f"{step}.log.gz").write_bytes(gzip.compress(log_text(100 + step, 60)))
+        split = read(place.url, logs)
+    assert facts(split) == facts(read(None, logs))
+    again = read(place.url, logs)
     assert again.input.sources == []
     assert facts(again) == facts(split)

@@ -20,30 +20,32 @@ from analyzer.state.summary import summary
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from state_places import Place
+
 
 def recent(seed: int, lines: int = 200, *, hours_ago: float) -> bytes:
     """Lines that begin so many hours ago, three a minute."""
     return log_text(seed, lines, begin=datetime.now(UTC) - timedelta(hours=hours_ago))
 
 
-def test_many_increments_are_put_together(tmp_path: Path) -> None:
+def test_many_increments_are_put_together(tmp_path: Path, place: Place) -> None:
     """A state of many runs has few files, and says the same."""
-    log, state = tmp_path / "access.log", tmp_path / "state"
+    log = tmp_path / "access.log"
     for step in range(module._FILES + 3):
         with log.open("ab") as file:
             file.write(log_text(step, 20))
-        split = read(state, log)
+        split = read(place.url, log)
     assert facts(split) == facts(read(None, log))
-    assert len(list(state.glob("*.frames"))) < 6
+    assert len(place.files()) < 7
 
 
-def test_a_window_is_the_last_hours(tmp_path: Path) -> None:
+def test_a_window_is_the_last_hours(tmp_path: Path, place: Place) -> None:
     """Requests before the window do not count; what a window begins within counts whole."""
-    old, new, state = tmp_path / "old.log", tmp_path / "new.log", tmp_path / "state"
+    old, new = tmp_path / "old.log", tmp_path / "new.log"
     old.write_bytes(recent(1, hours_ago=30))
     new.write_bytes(recent(2, hours_ago=3))
-    both = read(state, old, new)
-    last = read(state, old, new, window=timedelta(hours=5))
+    both = read(place.url, old, new)
+    last = read(place.url, old, new, window=timedelta(hours=5))
     assert last.preservation == read(None, new).preservation
     assert both.preservation.requests > last.preservation.requests
     assert last.timeline.points == read(None, new).timeline.points
@@ -52,40 +54,40 @@ def test_a_window_is_the_last_hours(tmp_path: Path) -> None:
     assert last.input.lines == 0
 
 
-def test_settled_hours_add_up_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settled_hours_add_up_as_before(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old hours go without their streams; a log of which they were can go on, but not be taken out."""
-    log, state = tmp_path / "access.log", tmp_path / "state"
+    log = tmp_path / "access.log"
     log.write_bytes(log_text(1, 3000))
-    first = read(state, log)
+    first = read(place.url, log)
     monkeypatch.setattr(module, "SETTLED", timedelta(0))
-    with opened(str(state), print) as written:
+    with opened(place.url, print) as written:
         written._compact()
         written.commit()
-    assert facts(read(state, log)) == facts(first)
-    assert summary(str(state)).settled_logs == 1
+    assert facts(read(place.url, log)) == facts(first)
+    assert summary(place.url).settled_logs == 1
     with log.open("ab") as file:
         file.write(log_text(2, 50))
     # A log that nobody has added to for so long counts as over: its limits begin anew.
-    assert facts(read(state, log), without=["rate_limit"]) == facts(read(None, log), without=["rate_limit"])
+    assert facts(read(place.url, log), without=["rate_limit"]) == facts(read(None, log), without=["rate_limit"])
     log.write_bytes(log.read_bytes()[:5000] + b"\n" + log_text(3, 50))
-    refused = read(state, log)
+    refused = read(place.url, log)
     assert "became" not in str(refused.input.sources[0].error)
     assert "had become a part of sums" in str(refused.input.sources[0].error)
 
 
-def test_a_state_forgets_hours_and_logs_that_are_gone(tmp_path: Path) -> None:
+def test_a_state_forgets_hours_and_logs_that_are_gone(tmp_path: Path, place: Place) -> None:
     """What is older than said goes, also logs last seen before."""
-    old, new, state = tmp_path / "old.log", tmp_path / "new.log", tmp_path / "state"
+    old, new = tmp_path / "old.log", tmp_path / "new.log"
     old.write_bytes(recent(1, hours_ago=100))
     new.write_bytes(recent(2, hours_ago=3))
-    read(state, old, new)
-    with opened(str(state), print) as written:
+    read(place.url, old, new)
+    with opened(place.url, print) as written:
         assert written.forget(now() - timedelta(days=2))[1] == 0
-    left = read(state, old, new)
+    left = read(place.url, old, new)
     assert left.preservation == read(None, new).preservation
-    with opened(str(state), print) as written:
+    with opened(place.url, print) as written:
         assert written.forget(now() + timedelta(days=2))[1] == 2
-    assert summary(str(state)).rows == 0
+    assert summary(place.url).rows == 0
 
 
 def test_what_a_log_counts_as_is_said_when_it_changes(tmp_path: Path) -> None:
@@ -101,16 +103,16 @@ def test_what_a_log_counts_as_is_said_when_it_changes(tmp_path: Path) -> None:
     assert read(state, log, client=["10.0.0.0/8"]).input.state.notes == []  # type: ignore[union-attr]
 
 
-def test_other_limits_cannot_be_added(tmp_path: Path) -> None:
+def test_other_limits_cannot_be_added(tmp_path: Path, place: Place) -> None:
     """Limits that were not replayed over the logs of a state cannot be read off it."""
-    log, state = tmp_path / "access.log", tmp_path / "state"
+    log = tmp_path / "access.log"
     log.write_bytes(log_text(1, 50))
-    read(state, log)
+    read(place.url, log)
     with pytest.raises(
         StateError,
         match="expected the rate limits that this state was made with, got others: ingress-nginx limit-rps: 7",
     ):
-        read(state, log, limit_rps=[7])
+        read(place.url, log, limit_rps=[7])
 
 
 def test_a_part_of_the_time(tmp_path: Path) -> None:
@@ -154,45 +156,44 @@ def test_a_log_that_is_gone_is_said_and_the_others_count(tmp_path: Path) -> None
     assert facts(read(state, gone)) == facts(read(None, gone))
 
 
-def damaged(state: Path, pattern: str, change: str) -> None:
+def damaged(place: Place, kind: str, change: str) -> None:
     """Damage a file of a state."""
-    (file,) = state.glob(pattern)
-    content = file.read_bytes()
-    if change == "gone":
-        file.unlink()
-    elif change == "cut":
-        file.write_bytes(content[: len(content) // 2])
-    else:
-        file.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    [(name, content)] = [(name, content) for name, content in place.files().items() if name.startswith(kind)]
+    changed = {
+        "gone": None,
+        "cut": content[: len(content) // 2],
+        "other bytes": content[:200] + bytes([content[200] ^ 1]) + content[201:],
+    }
+    place.put(name, changed[change])
 
 
 @pytest.mark.parametrize("change", ["cut", "gone", "other bytes"])
-@pytest.mark.parametrize("pattern", ["manifest.json", "known-*", "tables-*"])
-def test_a_damaged_state_is_named(tmp_path: Path, pattern: str, change: str) -> None:
+@pytest.mark.parametrize("kind", ["manifest.json", "known-", "tables-"])
+def test_a_damaged_state_is_named(tmp_path: Path, place: Place, kind: str, change: str) -> None:
     """A file that is not what was written is named, and nothing is written; without a manifest there is no state."""
-    log, state = tmp_path / "access.log", tmp_path / "state"
+    log = tmp_path / "access.log"
     log.write_bytes(log_text(1, 50))
-    before = read(state, log)
-    damaged(state, pattern, change)
-    if (pattern, change) == ("manifest.json", "gone"):
-        assert facts(read(state, log)) == facts(before)
+    before = read(place.url, log)
+    damaged(place, kind, change)
+    if (kind, change) == ("manifest.json", "gone"):
+        assert facts(read(place.url, log)) == facts(before)
         return
-    left = {file.name: file.read_bytes() for file in state.iterdir()}
+    left = place.files()
     with pytest.raises(StateError, match="is damaged") as raised:
-        read(state, log)
-    assert pattern.rstrip("*") in str(raised.value)
-    assert left == {file.name: file.read_bytes() for file in state.iterdir()}
+        read(place.url, log)
+    assert kind in str(raised.value)
+    assert left == place.files()
 
 
-def test_a_state_of_another_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_state_of_another_version_is_left_alone(tmp_path: Path, place: Place) -> None:
     """What another version wrote is not guessed at."""
-    log, state = tmp_path / "access.log", tmp_path / "state"
+    log = tmp_path / "access.log"
     log.write_bytes(log_text(1, 5))
-    read(state, log)
-    manifest = state / "manifest.json"
-    manifest.write_bytes(orjson.dumps({**orjson.loads(manifest.read_bytes()), "logscan_state": 2}))
+    read(place.url, log)
+    manifest = orjson.loads(place.files()["manifest.json"])
+    place.put("manifest.json", orjson.dumps({**manifest, "logscan_state": 2}))
     with pytest.raises(StateError, match="expected a state of version 1, got 2"):
-        look_at(str(state))
+        look_at(place.url)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
