@@ -65,3 +65,10 @@ def test_every_option_stands_in_the_readme() -> None:
     shown = next(m["output"] for m in TRANSCRIPT.finditer(README.read_text()) if "--help" in m["command"])
     for option in ("--cluster", "--log-format", "--geoip", "--since", "--fail-under", "--rejects", "--workers"):
         assert option in shown
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    """The README tells of every command that there is."""
+    commands = re.findall(r"^  (\w+) ", run("logscan --help").partition("Commands:\n")[2], re.MULTILINE)
+    assert "analyze" in commands
+    assert [name for name in commands if f"`logscan {name}" not in README.read_text()] == []
