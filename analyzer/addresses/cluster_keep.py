@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.addresses import cluster_platform
 from analyzer.addresses.cluster import KLIPPER, NODE_ADDRESSES, NODE_GATEWAYS, NODE_ZONES
 from analyzer.addresses.cluster_controllers import LABEL_KEYS
+from analyzer.addresses.cluster_envoy import ISTIO_ANNOTATION, brief, is_contour
 from analyzer.addresses.cluster_lint import is_misspelt_variable, unknown_keys
 from analyzer.addresses.cluster_objects import (
     WORKLOADS,
@@ -26,8 +27,8 @@ from analyzer.addresses.cluster_objects import (
     text_map,
     variables,
 )
-from analyzer.addresses.cluster_proxy import CONFIG_KEYS, ISTIO_ANNOTATION, brief, config_of, is_contour
 from analyzer.addresses.cluster_services import ACTS_ON_CLIENTS, INGRESS_CLASS, SERVICE_ANNOTATIONS, backends
+from analyzer.addresses.cluster_settings import CONFIG_KEYS, config_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

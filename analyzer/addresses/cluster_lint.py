@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.addresses.cluster_model import Lint
 from analyzer.addresses.cluster_objects import KONG_VARIABLES, containers, dicts, identity, plain_cidrs, sub, text
-from analyzer.addresses.cluster_proxy import CONFIG_KEYS, go_bool
+from analyzer.addresses.cluster_settings import CONFIG_KEYS, go_bool
 from analyzer.rules import load_toml, rules_dir
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from analyzer.addresses.cluster import Cluster
 from analyzer.addresses.cluster_model import Controller, Lint, ProxySettings
-from analyzer.addresses.cluster_proxy import CONFIG_KEYS
+from analyzer.addresses.cluster_settings import CONFIG_KEYS
 from analyzer.addresses.ranges import to_text
 from analyzer.errors import ClusterError
 from analyzer.parsing.log_format import compile_format
