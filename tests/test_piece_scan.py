@@ -179,7 +179,6 @@ def test_a_record_is_joined_at_every_border(read: Callable[..., tuple[Ran, bytes
             same(read(content, Split(size, packed, 2), longest=2000), expected)
 
 
-@pytest.mark.xfail(reason="OtherLines.add forgets the open record where the later part counted continuations only")
 def test_an_unfinished_error_record_goes_on_behind_split_lines(read: Callable[..., tuple[Ran, bytes]]) -> None:
     """An error record that is never finished takes the same lines to itself wherever pieces end."""
     lines = [part for line in (HTTP, *BROKEN[:2], KLOG, KLOG, HTTP) for part in cri_parts(line, 60)]

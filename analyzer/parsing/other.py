@@ -86,7 +86,8 @@ class OtherLines:
         for name, count in later.signals.items():
             self.signals[name] += count
         self._count_senders(later.senders.items())
-        self.continues_at = later.continues_at
+        if later.continues_at is not None:  # a record that is open goes on in one line only: what it is told of is kept
+            self.continues_at = later.continues_at
 
     def count(self, kind: str, lines: int) -> None:
         """Count lines of a kind."""
