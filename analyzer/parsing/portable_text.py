@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from analyzer.parsing.log_format import Field
 
 _MAX_RETRIES = 64
+#: A bracket begins an item only where an address of IPv6 stands in it: the name of an upstream, or the want of
+#: one, is of a format with one field more.
+_LIST_ITEM = re.compile(rb"(?!\[)|\[(?=[^] ]*\])[^]: ]*:")
 _TEXTS = (Type.TEXT, Type.USER, Type.ADDRESS_PORT, Type.WORD, Type.UNQUOTED)
 #: What the text of a type must not hold.
 _FORBIDDEN = {Type.WORD: (b" ", b"\t"), Type.UNQUOTED: (b'"',)}
@@ -126,7 +130,7 @@ def is_escaped(line: bytes, start: int, at: int) -> bool:
 
 def _list_end(line: bytes, at: int) -> int:
     position = at
-    while True:
+    while _LIST_ITEM.match(line, position):
         position = line.find(b" ", position)
         if position < 0:
             return len(line)
@@ -138,3 +142,4 @@ def _list_end(line: bytes, at: int) -> int:
                 return position
         else:
             return position
+    return -1

@@ -205,10 +205,23 @@ static const uint8_t *read_cri_tag(const uint8_t *p, const uint8_t *end, const u
     return p < end && *p == ':' ? find_byte(p, end, limit, ' ') : p;
 }
 
+/* A bracket begins an item only where an address of IPv6 stands in it, `[::1]:80`. The name of an upstream, or the want
+ * of one, is of a format with one field more. */
+static bool begins_item(const uint8_t *p, const uint8_t *end) {
+    if (p == end || *p != '[') return true;
+    bool colon = false;
+    for (; p < end && *p != ' '; p++) {
+        if (*p == ']') return colon;
+        colon |= *p == ':';
+    }
+    return false;
+}
+
 /* `a`, `a, b`, `a : b`, and `a : ` where a redirect was noted and nothing tried after it. Items hold no blank. */
 static const uint8_t *read_list(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
     const uint8_t *start = p;
     for (;;) {
+        if (!begins_item(p, end)) return NULL;
         p = find_byte(p, end, limit, ' ');
         if (p == end) return p;
         if (p > start && p[-1] == ',') {

@@ -283,7 +283,9 @@ def test_texts_with_a_meaning(rows: list[tuple[str, str, str]]) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.lists(st.sampled_from(["a", "-", ", ", " : ", " ", ":", ","])).map("".join)))
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "-", ", ", " : ", " ", ":", ",", "[", "]", "[::1]:80", "[]"])).map("".join))
+)
 def test_upstream_lists(lists: list[str]) -> None:
     """Lists of tries, well-formed or not, end at the same place."""
     assert_agree(compile_format("$upstream_addr $upstream_status x"), "\n".join(f"{text} x" for text in lists).encode())

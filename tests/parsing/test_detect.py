@@ -100,6 +100,14 @@ def test_most_lines_decide_in_envelopes() -> None:
     assert named("\n".join(lines).encode()) == ("cri", "kong")
 
 
+def test_a_cut_line_moves_no_field() -> None:
+    """A line that lost its last field reads as an older format only where its upstreams stand where that has them."""
+    line = sample("ingress-nginx-0.25")
+    cut = line.rpartition(" ")[0]
+    assert "[default-web-80] [] 10.244.0.5:80" in cut
+    assert named("\n".join([cut, *[line] * 20]).encode()) == ("none", "ingress-nginx-0.25")
+
+
 def test_unknown_lines_in_known_envelopes() -> None:
     """Envelopes are told round lines of an unknown format too, but not those that any words would make."""
     unknown = "lorem ipsum dolor sit amet"

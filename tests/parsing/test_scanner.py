@@ -305,6 +305,23 @@ class ScannerContract:
         assert found == ([] if value is ... else [value])
         assert [REASONS[reason] for reason in misfits["reason"]] == (["malformed_value"] if value is ... else [])
 
+    @pytest.mark.parametrize(
+        ("upstreams", "fits"),
+        [
+            ("[::1]:80", True),
+            ("10.0.0.1:80, [::1]:80 : [2001:db8::1]:80", True),
+            ("[]", False),
+            ("[default-web-80]", False),
+            ("10.0.0.1:80, []", False),
+            ("10.0.0.1:80 : [a", False),
+            ("[::1", False),
+        ],
+    )
+    def test_brackets_in_upstream_lists(self, upstreams: str, fits: bool) -> None:  # noqa: FBT001
+        """A bracket begins an upstream only round an address of IPv6: a name in brackets is another field."""
+        rows, *_ = self.read(compile_format("<$upstream_addr $status"), f"<{upstreams} 200".encode())
+        assert rows["upstream_addr"].to_list() == [upstreams] * fits
+
     @pytest.mark.parametrize("unit", ["", "_ms", "_us", "_ns"])
     def test_upstream_durations(self, unit: str) -> None:
         """A duration that is no list is its own sum."""
