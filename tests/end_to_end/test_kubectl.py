@@ -91,6 +91,11 @@ def _running_cluster() -> Iterator[str]:
             thread.join(PATIENCE)
 
 
+def _place(line: bytes) -> int:
+    """The number of the pod that a line is of."""
+    return [address.encode() in line for address in PODS.values()].index(True)
+
+
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> list[Log]:
     """Ask for the logs of both pods in each way."""
@@ -104,7 +109,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> list[Log]:
                 [*command, *options], capture_output=True, check=True, timeout=PATIENCE,
                 env={"PATH": PATH, "HOME": str(folder), "KUBECONFIG": "/dev/null"},
             )  # fmt: skip
-            (folder / f"{name}.log").write_bytes(shown.stdout)
+            # kubectl asks all pods at once, and the first to answer comes first.
+            lines = sorted(shown.stdout.splitlines(keepends=True), key=_place)
+            (folder / f"{name}.log").write_bytes(b"".join(lines))
     return [Log(folder / f"{name}.log", "ingress-nginx", sent, envelope) for name, (_, envelope) in ASKED.items()]
 
 
