@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from analyzer.addresses.networks import NetworkFile
-    from analyzer.addresses.published import Published
+    from analyzer.addresses.published_list import Published
 
 _MOST = 1_000
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from scanners import INGRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -191,7 +191,7 @@ def running_nginx(folder: Path) -> Iterator[Nginx]:
         )  # fmt: skip
         try:
             nginx = Nginx(folder, listeners)
-            _wait_until_it_listens(nginx, process)
+            wait_until_it_listens(lambda: nginx.connect("plain"), process)
             yield nginx
         finally:
             process.terminate()
@@ -236,11 +236,12 @@ def _make_certificate(folder: Path) -> bool:
     return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == 0
 
 
-def _wait_until_it_listens(nginx: Nginx, process: subprocess.Popen[bytes]) -> None:
+def wait_until_it_listens(connect: Callable[[], socket.socket], process: subprocess.Popen[bytes]) -> None:
+    """Wait until a connection can be opened; where the process ends before, say what it said."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            nginx.connect("plain").close()
+            connect().close()
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 process.terminate()

@@ -1,67 +1,47 @@
 """Lists of ranges as their publishers hand them out, and rule files for ``networks/`` made of them.
 
-Known by content: ``ip-ranges.json`` of AWS, the answers of Cloudflare's and Fastly's API, ``goog.json`` and
-``cloud.json`` of Google, ``ServiceTags_*.json`` of Azure. A plain list of CIDRs (lines, or a geofeed after RFC 8805) is
-Cloudflare's or Fastly's where most of it lies in what is known of them; any other needs to be told what it is. A list
-is taken as a whole or refused: an entry that is none may be the end of a download that broke off.
-
-Google says which addresses it and its customers have, not which of them are proxies. Its files tell where a visitor
-comes from, and so count no more than a registry.
+Those of `analyzer.addresses.publishers` are known by content. A plain list of CIDRs (lines, or a geofeed after RFC
+8805) is Cloudflare's or Fastly's where most of it lies in what is known of them; any other needs to be told what it is.
+A list is taken as a whole or refused: an entry that is none may be the end of a download that broke off.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
 from analyzer.addresses.networks import check_kind
-from analyzer.addresses.ranges import MAPPED, format_range, parse_network
+from analyzer.addresses.published_list import (
+    Networks,
+    Published,
+    PublishedRange,
+    outermost,
+    read_network,
+    read_networks,
+    short,
+    texts_of,
+)
+from analyzer.addresses.publishers import CDNS, READERS, cdn
+from analyzer.addresses.ranges import MAPPED, format_range
 from analyzer.errors import RuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    import datetime as dt
+    from collections.abc import Iterable, Sequence
 
     from analyzer.addresses.networks import NetworkFile
+
 
 LARGEST = 64 << 20
 """Bytes of a list; those of the largest publishers have four million."""
 
 _WIDTH = 118
-_SHOWN = 60
-_MOST_NETWORKS, _MOST_RANGES = 500_000, 1_000
-#: More addresses of one network than any publisher has: of the whole Internet's size it is a slip or a trick.
-_LARGEST_IPV4, _LARGEST_IPV6 = 1 << 24, 1 << 112
 _NAME = re.compile("[a-z0-9][a-z0-9._-]{0,63}")
 #: Of the addresses of a plain list, those that a publisher is known to have, to take the list for its.
 _SHARE_KNOWN = 0.8
-
-_Networks = tuple[tuple[int, int], ...]
-
-
-class PublishedRange(NamedTuple):
-    """Networks under one name; `health_probe` where nothing but probes comes from there."""
-
-    name: str
-    class_: str
-    kind: str
-    networks: _Networks
-    health_probe: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What a list says; `name` is that of the rule file, and `registry` as such a file has it."""
-
-    name: str
-    title: str
-    source: str
-    date: dt.date
-    ranges: tuple[PublishedRange, ...]
-    registry: bool = False
 
 
 class Said(NamedTuple):
@@ -70,27 +50,6 @@ class Said(NamedTuple):
     name: str | None = None
     class_: str | None = None
     kind: str | None = None
-
-
-class _Service(NamedTuple):
-    """A service of a publisher whose file lists all of its services."""
-
-    range: str
-    kind: str
-    health_probe: bool = False
-
-
-_AWS = {
-    "CLOUDFRONT_ORIGIN_FACING": _Service("cloudfront-origin-facing", "cdn"),
-    "CLOUDFRONT": _Service("cloudfront", "cdn"),
-    "ROUTE53_HEALTHCHECKS": _Service("route53-health-checks", "cloud-lb", health_probe=True),
-}
-_AZURE = {
-    "AzureLoadBalancer": _Service("probe", "cloud-lb", health_probe=True),
-    "AzureFrontDoor.Backend": _Service("front-door", "cdn"),
-    "AzureTrafficManager": _Service("traffic-manager", "cloud-lb", health_probe=True),
-    "ApplicationInsightsAvailability": _Service("availability-tests", "cloud-lb", health_probe=True),
-}
 
 
 def read_published(data: bytes, file: str, date: dt.date, known: Sequence[NetworkFile], said: Said) -> Published:
@@ -117,7 +76,7 @@ def read_published(data: bytes, file: str, date: dt.date, known: Sequence[Networ
     if len(data) > LARGEST:
         raise RuleError(f"{file}: expected a list of at most {LARGEST >> 20} MiB, got more")
     if said.name is not None and not _NAME.fullmatch(said.name):
-        raise RuleError(f'--name: expected a file name of a-z, 0-9, ".", "_" and "-", got "{_short(said.name)}"')
+        raise RuleError(f'--name: expected a file name of a-z, 0-9, ".", "_" and "-", got "{short(said.name)}"')
     if data.lstrip()[:1] in {b"{", b"["}:
         found = _json(data, file, date, said)
     else:
@@ -187,105 +146,17 @@ def _json(data: bytes, file: str, date: dt.date, said: Said) -> Published:
     except orjson.JSONDecodeError as error:
         raise RuleError(f"{file}: expected a whole JSON file, got: {error}") from error
     if isinstance(value, list):
-        return _listed(_texts(value, file), file, date, said)
-    for keys, read in _READERS:
+        return _listed(texts_of(value, file), file, date, said)
+    for keys, read in READERS:
         if all(isinstance(value.get(key), list | dict) for key in keys):
             found = read(value, file, date)
             if said.class_ is not None or said.kind is not None:
                 raise RuleError(f"{file}: expected no --class and --kind with a list of {found.title}, which says both")
             return found
     raise RuleError(
-        f"{file}: expected a list that is known, got JSON with the keys {_short(', '.join(value))}",
+        f"{file}: expected a list that is known, got JSON with the keys {short(', '.join(value))}",
         "known are ip-ranges.json, ServiceTags_*.json, goog.json, cloud.json, Cloudflare's and Fastly's answers",
     )
-
-
-def _aws(value: dict[str, Any], file: str, date: dt.date) -> Published:
-    found: dict[str, list[str]] = {}
-    for list_, key in (("prefixes", "ip_prefix"), ("ipv6_prefixes", "ipv6_prefix")):
-        for entry in _list(value[list_], file):
-            found.setdefault(_text(entry, "service", file), []).append(_text(entry, key, file))
-    created = value.get("createDate")
-    date = _date(created[:10] if isinstance(created, str) else None) or date
-    source = "https://ip-ranges.amazonaws.com/ip-ranges.json"
-    return Published("aws", "Amazon Web Services", source, date, _services(_AWS, found, file))
-
-
-def _azure(value: dict[str, Any], file: str, date: dt.date) -> Published:
-    found: dict[str, list[str]] = {}
-    for entry in _list(value["values"], file):
-        name = _text(entry, "name", file)
-        if name in _AZURE:
-            properties = entry.get("properties")
-            prefixes = properties.get("addressPrefixes") if isinstance(properties, dict) else None
-            found[name] = _texts(prefixes, f"{file}: {name}")
-    named = re.search("_([0-9]{4})([0-9]{2})([0-9]{2})[.]json$", file)
-    date = (_date("-".join(named.groups())) if named else None) or date
-    source = "https://www.microsoft.com/download/details.aspx?id=56519"
-    return Published("azure", "Azure service tags", source, date, _services(_AZURE, found, file))
-
-
-def _google(value: dict[str, Any], file: str, date: dt.date) -> Published:
-    found: dict[str, list[str]] = {}
-    for entry in _list(value["prefixes"], file):
-        key = "ipv4Prefix" if isinstance(entry, dict) and "ipv4Prefix" in entry else "ipv6Prefix"
-        scope = _text(entry, "scope", file) if isinstance(entry, dict) and "scope" in entry else ""
-        found.setdefault(scope, []).append(_text(entry, key, file))
-    created = value.get("creationTime")
-    date = _date(created[:10] if isinstance(created, str) else None) or date
-    if len(found) > _MOST_RANGES:
-        raise RuleError(f"{file}: expected at most {_MOST_RANGES} scopes, got {len(found)}")
-    of_customers = any(found)
-    ranges = tuple(
-        PublishedRange(scope or "google", "client", "public", _networks(texts, file)) for scope, texts in found.items()
-    )
-    if of_customers:
-        source = "https://www.gstatic.com/ipranges/cloud.json"
-        return Published("google-cloud", "Machines of Google Cloud's customers", source, date, ranges, registry=True)
-    return Published("google", "Google", "https://www.gstatic.com/ipranges/goog.json", date, ranges, registry=True)
-
-
-def _cloudflare(value: dict[str, Any], file: str, date: dt.date) -> Published:
-    result = value["result"] if isinstance(value["result"], dict) else {}
-    if "ipv4_cidrs" not in result:
-        raise RuleError(f"{file}: expected `result.ipv4_cidrs` as Cloudflare's API answers, got none")
-    texts = [text for key in ("ipv4_cidrs", "ipv6_cidrs") for text in _texts(result.get(key), f"{file}: {key}")]
-    return _cdn("cloudflare", _networks(texts, file), date)
-
-
-def _fastly(value: dict[str, Any], file: str, date: dt.date) -> Published:
-    texts = [text for key in ("addresses", "ipv6_addresses") for text in _texts(value[key], f"{file}: {key}")]
-    return _cdn("fastly", _networks(texts, file), date)
-
-
-_CDNS = {
-    "cloudflare": ("Cloudflare", "https://www.cloudflare.com/ips/"),
-    "fastly": ("Fastly", "https://api.fastly.com/public-ip-list"),
-}
-_READERS: tuple[tuple[tuple[str, ...], Callable[[dict[str, Any], str, dt.date], Published]], ...] = (
-    (("prefixes", "ipv6_prefixes"), _aws),
-    (("prefixes",), _google),
-    (("values",), _azure),
-    (("result",), _cloudflare),
-    (("addresses", "ipv6_addresses"), _fastly),
-)
-
-
-def _cdn(name: str, networks: _Networks, date: dt.date) -> Published:
-    title, source = _CDNS[name]
-    return Published(name, title, source, date, (PublishedRange("edge", "lb", "cdn", networks),))
-
-
-def _services(known: dict[str, _Service], found: dict[str, list[str]], file: str) -> tuple[PublishedRange, ...]:
-    """Return the ranges of the services that matter: whoever else is at a cloud's addresses is a visitor."""
-    ranges = tuple(
-        PublishedRange(service.range, "lb", service.kind, _networks(found[name], file), service.health_probe)
-        for name, service in known.items()
-        if found.get(name)
-    )
-    if not ranges:
-        raise RuleError(f"{file}: expected ranges of {', '.join(known)}, got none of them")
-    return ranges
 
 
 def _lines(data: bytes, file: str, date: dt.date, known: Sequence[NetworkFile], said: Said) -> Published:
@@ -298,19 +169,19 @@ def _lines(data: bytes, file: str, date: dt.date, known: Sequence[NetworkFile], 
         entry = line.partition("#")[0].replace(",", " ").split(maxsplit=1)[:1]
         if entry:
             cidr = entry[0].strip("\"'")
-            _parse(cidr, f"{file}:{number}")
+            read_network(cidr, f"{file}:{number}")
             texts.append(cidr)
     if said.class_ is None and said.kind is None:
-        networks = _networks(texts, file)
+        networks = read_networks(texts, file)
         for each in known:
-            if each.name in _CDNS and _share(networks, each) >= _SHARE_KNOWN:
-                return _cdn(each.name, networks, date)
+            if each.name in CDNS and _share(networks, each) >= _SHARE_KNOWN:
+                return cdn(each.name, networks, date)
     return _listed(texts, file, date, said)
 
 
 def _listed(texts: Sequence[str], file: str, date: dt.date, said: Said) -> Published:
     """Read a list that nobody is known for: the user says what it is."""
-    networks = _networks(texts, file)
+    networks = read_networks(texts, file)
     if said.name is None or said.class_ is None or said.kind is None:
         raise RuleError(
             f"{file}: expected --name, --class and --kind with a list of CIDRs that is no known publisher's",
@@ -321,7 +192,7 @@ def _listed(texts: Sequence[str], file: str, date: dt.date, said: Said) -> Publi
     return Published(said.name, said.name, file, date, (part,))
 
 
-def _share(networks: _Networks, file: NetworkFile) -> float:
+def _share(networks: Networks, file: NetworkFile) -> float:
     """Return what part of the networks touches a known range of the file."""
     touching = sum(any(first <= rule.last and rule.first <= last for rule in file.rules) for first, last in networks)
     return touching / len(networks) if networks else 0
@@ -331,72 +202,13 @@ def _together(ranges: Iterable[PublishedRange]) -> tuple[PublishedRange, ...]:
     merged: dict[str, PublishedRange] = {}
     for each in ranges:
         before = merged.get(each.name)
-        networks = each.networks if before is None else _outermost([*before.networks, *each.networks])
+        networks = each.networks if before is None else outermost([*before.networks, *each.networks])
         merged[each.name] = (before or each)._replace(networks=networks)
     return tuple(merged.values())
 
 
 def _families(networks: Iterable[tuple[int, int]]) -> set[str]:
     return {"IPv4" if MAPPED <= first <= MAPPED | 0xFFFF_FFFF else "IPv6" for first, _ in networks}
-
-
-def _networks(texts: Sequence[str], where: str) -> _Networks:
-    if not texts:
-        raise RuleError(f"{where}: expected a list of ranges, got an empty one")
-    if len(texts) > _MOST_NETWORKS:
-        raise RuleError(f"{where}: expected at most {_MOST_NETWORKS} ranges, got {len(texts)}")
-    return _outermost([_parse(text, where) for text in texts])
-
-
-def _outermost(networks: list[tuple[int, int]]) -> _Networks:
-    """Return the networks in order without those that lie in others."""
-    found: list[tuple[int, int]] = []
-    for first, last in sorted(networks, key=lambda pair: (pair[0], -pair[1])):
-        if not found or first > found[-1][1]:
-            found.append((first, last))
-    return tuple(found)
-
-
-def _parse(text: str, where: str) -> tuple[int, int]:
-    try:
-        first, last = parse_network(_short(text))
-    except ValueError as error:
-        raise RuleError(f"{where}: {error}") from error
-    is_ipv4 = MAPPED <= first <= MAPPED | 0xFFFF_FFFF
-    if last - first >= (_LARGEST_IPV4 if is_ipv4 else _LARGEST_IPV6):
-        raise RuleError(f"{where}: expected networks of at most {'/8' if is_ipv4 else '/16'}, got {text}")
-    return first, last
-
-
-def _list(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise RuleError(f"{where}: expected a list of ranges, got {_short(repr(value))}")
-    return value
-
-
-def _texts(value: Any, where: str) -> list[str]:
-    wrong = [item for item in _list(value, where) if not isinstance(item, str)][:1]
-    if wrong:
-        raise RuleError(f"{where}: expected CIDRs, got {_short(repr(wrong[0]))}")
-    return value  # type: ignore[no-any-return]
-
-
-def _text(entry: Any, key: str, where: str) -> str:
-    value = entry.get(key) if isinstance(entry, dict) else None
-    if not isinstance(value, str):
-        raise RuleError(f"{where}: expected entries with a text `{key}`, got {_short(repr(entry))}")
-    return value
-
-
-def _date(text: str | None) -> dt.date | None:
-    try:
-        return None if text is None else dt.date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def _quoted(text: str) -> str:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.addresses.networks import NetworkFile, load_networks
-from analyzer.addresses.published import Published, PublishedRange, Said, merge, read_published, to_toml
+from analyzer.addresses.published import Said, merge, read_published, to_toml
+from analyzer.addresses.published_list import Published, PublishedRange
 from analyzer.addresses.ranges import format_range, parse_network
 from analyzer.errors import RuleError
 

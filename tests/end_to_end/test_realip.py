@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 import pytest
-from nginx_server import LIFETIME, NGINX, PATIENCE, receive
+from nginx_server import LIFETIME, NGINX, PATIENCE, receive, wait_until_it_listens
 from scanners import read
 
 from analyzer.addresses.forwarded import Trusted, walk
@@ -183,7 +183,7 @@ def running(folder: Path) -> Iterator[dict[str, Peer]]:
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        _wait(peers["ipv4"], process)
+        wait_until_it_listens(peers["ipv4"].connect, process)
         yield peers
     finally:
         process.terminate()
@@ -197,20 +197,6 @@ def _has_ipv6() -> bool:
     except OSError:
         return False
     return True
-
-
-def _wait(peer: Peer, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            peer.connect().close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.terminate()
-                raise AssertionError(f"nginx did not start: {process.communicate()[1].decode()}") from None
-            time.sleep(0.02)
-        else:
-            return
 
 
 @pytest.fixture(scope="module")
