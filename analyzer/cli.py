@@ -22,6 +22,7 @@ from analyzer.commands import (  # noqa: F401 - a command a line, in the order o
     plan,
     snapshot,
     state,
+    watch,
 )
 from analyzer.commands.app import app
 from analyzer.commands.output import DONE, NOTHING_READ, UNREADABLE, say

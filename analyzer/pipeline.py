@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import polars as pl
-
-from analyzer._version import __version__
 from analyzer.addresses.asns import load_asns
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
-from analyzer.findings.evaluate import check, findings
-from analyzer.findings.facts import read_facts
-from analyzer.findings.log_facts import Read
+from analyzer.findings.evaluate import check
 from analyzer.findings.rules import load_findings
 from analyzer.given import known_formats, names_of, open_cluster, threads, time_span
 from analyzer.given_limits import GivenLimits, need_durations
+from analyzer.judging import Judge, WasRead
 from analyzer.logs import Log
 from analyzer.progress import notebook_bar
-from analyzer.readings.geo import geo
 from analyzer.readings.geo_rules import GeoRules
-from analyzer.readings.preservation import preservation
-from analyzer.readings.proxies import infer
-from analyzer.readings.rate_limit import HARMED_PCT, rate_limit, replicas_of
-from analyzer.readings.skew import skew
-from analyzer.readings.timeline import timeline
-from analyzer.readings.trust import recoverable, trust
-from analyzer.report.model import Report
+from analyzer.readings.rate_limit import HARMED_PCT
 from analyzer.run import Run
 from analyzer.sources import find
 from analyzer.tables import Fold
@@ -43,8 +31,8 @@ if TYPE_CHECKING:
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.geo import GeoDatabase
     from analyzer.given import Span
-    from analyzer.increment import Increment
     from analyzer.readings.skew import By
+    from analyzer.report.model import Report
 
 
 def analyze(  # noqa: PLR0913 - the options of the command line
@@ -188,7 +176,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     span = time_span(since, until)
     _check_state(state, span, window, cluster_engine)
     sources, known = find(names_of(source), span), known_formats(more_rules, log_format, known_cluster)
-    read: Run | Increment
+    read: WasRead
     with notebook_bar(progress) as watched:
         if state is not None:
             from analyzer.increment import Settings, made_with, read_increment  # noqa: PLC0415 - only with a state
@@ -225,44 +213,19 @@ def analyze(  # noqa: PLR0913 - the options of the command line
 
                 folds = Folds(classifier, limits, given.allowed())
                 tables = read_on_cluster(cluster_engine, read, folds, workers=workers, rejects=rejects)
-    labelled = classifier.label(tables.addresses).with_columns(pl.col("class").alias("range_class"))
-    labelled = infer(labelled, nodes_known=known_cluster is not None)
-    lost = recoverable(tables.chains, labelled)
-    controllers = [each.settings for each in known_cluster.controllers] if known_cluster else []
-    origins = read.origins(known_cluster)
-    run_signals = read.signals(tables)
-    report = Report(
-        version=__version__,
-        input=read.input(tables, known_cluster, begun),
-        preservation=preservation(labelled, recoverable=lost, top=top),
-        trust=trust(tables.chains, labelled, controllers),
-        signals=run_signals,
-        skew=skew(
-            origins,
-            tables.loads,
-            tables.entries,
-            labelled,
-            by=by,
-            cluster=known_cluster,
-            top=top,
-        ),
-        geo=geo(labelled, database, asn_classes=asn_classes, rules=geo_rules, recoverable=lost, top=top),
-        rate_limit=rate_limit(
-            labelled,
-            tables.limits,
-            tables.limit_totals,
-            limits,
-            clients=classifier.label(tables.clients) if tables.clients.height else None,
-            signals=run_signals,
-            replicas=replicas_of(origins.join(tables.sources, on="source")),
-            harmed_pct=limit_harm,
-        ),
-        timeline=timeline(tables.timeline, tables.bucket_seconds, labelled),
+    judge = Judge(
+        classifier=classifier,
+        finding_rules=finding_rules,
+        cluster=known_cluster,
+        by=by,
+        top=top,
+        limits=limits,
+        limit_harm=limit_harm,
+        geo_rules=geo_rules,
+        database=database,
+        asn_classes=asn_classes,
     )
-    known_of_log = Read(
-        report, labelled=labelled, streams=origins, formats=read.formats(), senders=read.senders(classifier)
-    )
-    return replace(report, findings=findings(finding_rules, read_facts(known_of_log, known_cluster)))
+    return judge.judge(read, tables, begun).report
 
 
 def _check_state(

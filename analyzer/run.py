@@ -88,7 +88,7 @@ class Run:
                         if scanned is None:
                             self._close(work.log)
                         else:
-                            self._fold(work, scanned, rejects_file)
+                            self.add(work, scanned, rejects_file)
         finally:
             for log in self.logs:
                 log.close()
@@ -123,7 +123,8 @@ class Run:
                 self.closed(log)
             log.close()
 
-    def _fold(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
+    def add(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
+        """Fold a piece that was scanned; pieces come in the order of their log."""
         log = work.log
         before = log.lines
         for part in log.count(scanned, keep_rejected=self.keep_rejected):

@@ -54,6 +54,11 @@ class Page:
         for index, line in enumerate(lines or [""]):
             self.line(line, style, label=f"{label if index == 0 else '':<{width}}", label_style=label_style)
 
+    @property
+    def lines(self) -> list[Text]:
+        """All lines so far."""
+        return [*self._lines]
+
     def blank(self) -> None:
         """Add an empty line, unless there is one."""
         if self._lines and self._lines[-1].plain:

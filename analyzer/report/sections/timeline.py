@@ -8,6 +8,8 @@ from analyzer.report.page import INDENT, LABEL
 from analyzer.report.text import percentage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from analyzer.readings.timeline import Timeline
     from analyzer.report.page import Page
 
@@ -25,6 +27,10 @@ def timeline(page: Page, reading: Timeline) -> None:
     for index in range(room):
         part = points[index * len(points) // room : (index + 1) * len(points) // room]
         shares.append(sum(point.preserved for point in part) / sum(point.considered for point in part))
-    spark = "".join(_SPARKS[int(share * (len(_SPARKS) - 1))] for share in shares)
     lowest, highest = (percentage(100 * share) for share in (min(shares), max(shares)))
-    page.section("Timeline", [spark, f"{lowest} to {highest} %"])
+    page.section("Timeline", [spark_line(shares), f"{lowest} to {highest} %"])
+
+
+def spark_line(shares: Iterable[float | None]) -> str:
+    """Draw shares of 1, a column each; a blank where there is none."""
+    return "".join(" " if share is None else _SPARKS[int(share * (len(_SPARKS) - 1))] for share in shares)
