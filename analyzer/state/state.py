@@ -3,7 +3,7 @@
 Each commit writes a file of new rows and a new ledger, then replaces the manifest. Rows of streams that were taken out
 stay in their files, named dead by the manifest, until the files are put together (`_compact`). Then also rows older
 than `SETTLED` lose their stream, so that hours of thousands of logs become one hour; such a log can go on, but what was
-counted of it can no longer be taken out.
+counted of it can no longer be taken out. Their loads get buckets as wide as those that the report of all of it has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from analyzer.errors import StateError
 from analyzer.state.files import read_frames, read_manifest, write_frames, write_manifest
 from analyzer.state.ledger import SCHEMAS, Ledger
 from analyzer.state.store import MANIFEST, open_store, written_meanwhile
-from analyzer.tables.merge import PLACE, add_up
+from analyzer.tables.merge import PLACE, add_up, widened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -145,7 +145,7 @@ class State:
         self.manifest["dead"] = []
 
     def _settled(self, whole: Frames, before: datetime) -> Frames:
-        """Let old rows of logs that were known before go without their stream."""
+        """Let old rows of logs that were known before go without their stream, and narrow buckets of their loads."""
         logs = self.ledger["logs"].filter(pl.col("added") < before)
         streams = self.ledger["streams"].join(logs, on="log", how="semi")["stream"].implode()
         old = ((pl.col("hour") < before) | pl.col("hour").is_null()) & pl.col("stream").is_in(streams)
@@ -154,7 +154,9 @@ class State:
         for name, frame in whole.items():
             touched.update(frame.filter(old)["stream"].unique().to_list())
             anyone = pl.when(~old).then("stream").alias("stream")
-            settled[name] = add_up(name, [frame.with_columns(anyone)], PLACE)
+            rows = add_up(name, [frame.with_columns(anyone)], PLACE)
+            over = pl.col("stream").is_null()
+            settled[name] = pl.concat([rows.filter(~over), widened(name, rows.filter(over), PLACE)])
         if touched:
             of = self.ledger["streams"].filter(pl.col("stream").is_in(list(touched)))["log"].implode()
             self.ledger.frames["logs"] = self.ledger["logs"].with_columns(

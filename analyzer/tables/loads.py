@@ -159,13 +159,17 @@ def add_up(tables: Sequence[Loads]) -> Loads:
     return Loads(rows, BUCKET_SECONDS[width])
 
 
+def bucket(seconds: int) -> pl.Expr:
+    """The start of the bucket of a time."""
+    step = seconds * 1000
+    return (pl.col("time").to_physical() // step * step).cast(TIME).alias("time")
+
+
 def _narrowed(rows: pl.DataFrame, width: int) -> tuple[pl.DataFrame, int]:
     """Sum up rows, with wider buckets where there would be too many; return them and the place of their width."""
     key = rows.columns[0]
     while True:
-        step = BUCKET_SECONDS[width] * 1000
-        start = (pl.col("time").to_physical() // step * step).cast(TIME)
-        rows = rows.with_columns(start.alias("time")).group_by(key, "time").agg(_SUMS)
+        rows = rows.with_columns(bucket(BUCKET_SECONDS[width])).group_by(key, "time").agg(_SUMS)
         if rows.height <= MOST or width == len(BUCKET_SECONDS) - 1:
             return rows.sort(key, "time"), width
         width += 1

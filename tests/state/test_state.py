@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from increments import facts, log_text, read
+from increments import BEGIN, facts, log_text, read
+from polars.testing import assert_frame_equal
 
 from analyzer.errors import StateError, UsageError
 from analyzer.state import state as module
 from analyzer.state.state import look_at, now, opened
 from analyzer.state.summary import summary
+from analyzer.tables import loads
+from analyzer.tables.merge import tables_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +76,28 @@ def test_settled_hours_add_up_as_before(tmp_path: Path, place: Place, monkeypatc
     refused = read(place.url, log)
     assert "became" not in str(refused.input.sources[0].error)
     assert "had become a part of sums" in str(refused.input.sources[0].error)
+
+
+def test_settled_loads_are_as_wide_as_those_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They become few rows, and the whole stays what one run says, also when more is settled and read."""
+    monkeypatch.setattr(loads, "MOST", 60)
+    monkeypatch.setattr(module, "SETTLED", timedelta(0))
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    for step in range(3):
+        with log.open("ab") as file:
+            file.write(log_text(step, 700, every=60, begin=BEGIN + timedelta(days=-9, hours=12 * step)))
+        split = read(state, log, by="source")
+        assert facts(split, without=["rate_limit"]) == facts(read(None, log, by="source"), without=["rate_limit"])
+        with opened(str(state), print) as written:
+            before = written.tables()
+            written._compact()
+            written.commit()
+        after = look_at(str(state)).tables()
+        for name in ("loads", "entries"):
+            expected, found = (tables_of(tables) for tables in (before, after))
+            assert_frame_equal(getattr(expected, name).rows, getattr(found, name).rows)
+            assert after[name]["bucket_seconds"].unique().to_list() == [getattr(expected, name).bucket_seconds]
+            assert after[name].height < before[name].height / (1 if step else 2)
 
 
 def test_a_state_forgets_hours_and_logs_that_are_gone(tmp_path: Path, place: Place) -> None:
