@@ -32,9 +32,19 @@ def judge(each: Grouped, tests: Mapping[str, Fit], fits: str | None) -> tuple[st
         return "unknown", "no request to judge"
     if fits == "even":
         return _even(tests["even"])
-    if fits is not None:
-        return _EXPLAINED[fits]
-    return "uneven", _extreme(each, tests["even"])
+    verdict, reason = ("uneven", _extreme(each, tests["even"])) if fits is None else _EXPLAINED[fits]
+    if verdict == "uneven" and _may_be_even(each):
+        left = each.total - int(each.groups["requests"].sum())
+        return "unknown", f"{left:,} requests belong to no {each.by} that is known: with them it may be even"
+    return verdict, reason
+
+
+def _may_be_even(each: Grouped) -> bool:
+    """Whether the requests that belong to no group could make the groups even, if they were theirs."""
+    requests: list[int] = each.groups["requests"].to_list()
+    left, mean = each.total - sum(requests), each.total / each.height
+    lacking = sum(max(0.0, mean / UNEVEN - count) for count in requests)
+    return each.basis == "serving" and left > 0 and max(requests) <= UNEVEN * mean and lacking <= left
 
 
 def _even(even: Fit) -> tuple[str, str]:

@@ -391,6 +391,19 @@ def test_what_logs_of_pods_show(tmp_path: Path) -> None:
     assert ids("rolled", cluster(**LOCAL), p0=100, p1=100, p2=100, p7=90)[-1:] == ["local-rolling-update"]
 
 
+def test_replaced_pods_leave_their_placement_open(tmp_path: Path) -> None:
+    """A cluster file of after an update does not say that the pods of before were placed unevenly."""
+    places = [("worker-1", "10.244.1.7"), ("worker-1", "10.244.1.8"), ("worker-2", "10.244.2.7")]
+    (tmp_path / "cluster.json").write_bytes(orjson.dumps({"kind": "List", "items": cluster(None, *places, **LOCAL)}))
+    name = "ingress-nginx-controller-5d8c6-{}abcd".format
+    shares = {name(0): 220, name(1): 20, name(2): 420, name(7): 240}
+    report = analyze(pods_logs(tmp_path, shares), cluster=tmp_path / "cluster.json")
+    assert (report.skew.verdict, report.skew.unattributed) == ("unknown", 240)
+    ids = [each.id for each in report.findings]
+    assert "local-rolling-update" in ids
+    assert "local-uneven-pods" not in ids
+
+
 def ingress(**annotations: str) -> dict[str, Any]:
     """Describe an Ingress with annotations of ingress-nginx."""
     own = {f"nginx.ingress.kubernetes.io/{key.replace('_', '-')}": value for key, value in annotations.items()}

@@ -16,7 +16,7 @@ from analyzer.tables.loads import SUMS, Loads
 
 Rows = Callable[..., pl.DataFrame]
 
-NAMES = ["a.log", "b.log", "c.log"]
+NAMES = ["a.log", "b.log", "c.log", "d.log"]
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 Source = tuple[str | None, str | None, int]
 
@@ -251,6 +251,24 @@ def test_entry_and_serving_are_both_told(labelled: Rows) -> None:
         ("pod", "serving", "even"),
         ("node", "entry", "uneven"),
     ]
+
+
+def test_requests_of_nobody_known_may_even_it_out(labelled: Rows) -> None:
+    """A replaced pod whose node nobody knows may have been the one with little: then the verdict is unknown."""
+    rolled = [("n1", "p1", 4330), ("n2", "p2", 2300)]
+    assert read(*rolled, labelled=labelled()).verdict == "uneven"
+    reading = read(*rolled, (None, "p9", 2440), by="node", labelled=labelled())
+    assert (reading.verdict, reading.fits, reading.unattributed) == ("unknown", None, 2440)
+    assert reading.reason == "2,440 requests belong to no node that is known: with them it may be even"
+
+
+@pytest.mark.parametrize(("rest", "verdict"), [(100, "uneven"), (1200, "unknown")])
+def test_requests_of_nobody_known_that_are_too_few(labelled: Rows, rest: int, verdict: str) -> None:
+    """Uneven stays what no share of the others can make even: one with too much, or too many with too little."""
+    rows = [("n1", "p1", 4330), ("n2", "p2", 2300), ("n3", "p3", 4330)]
+    assert read(*rows, (None, "p9", rest), by="node", labelled=labelled()).verdict == verdict
+    leader = [("n1", "p1", 9000), ("n2", "p2", 1000), (None, "p9", rest)]
+    assert read(*leader, by="node", labelled=labelled()).verdict == "uneven"
 
 
 def test_one_group_is_no_comparison(labelled: Rows) -> None:
