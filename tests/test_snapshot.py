@@ -178,9 +178,9 @@ OPEN = {
     "Deployment": ("spec.template.",),
     "DaemonSet": ("spec.template.",),
     "Service": (
-        "spec.type", "spec.externalTrafficPolicy", "spec.internalTrafficPolicy", "spec.healthCheckNodePort",
-        "spec.loadBalancerClass", "spec.ports.[].name", "status.loadBalancer.ingress.[].hostname",
-        "status.loadBalancer.ingress.[].ipMode", *(f"metadata.annotations.{key}" for key in SERVICE_ANNOTATIONS),
+        "spec.type", "spec.externalTrafficPolicy", "spec.healthCheckNodePort",
+        "spec.loadBalancerClass", "spec.ports.[].name", "status.loadBalancer.ingress.[].ipMode",
+        *(f"metadata.annotations.{key}" for key in SERVICE_ANNOTATIONS),
     ),
     "Gateway": ("spec.gatewayClassName",),
     "Ingress": ("metadata.annotations.kubernetes.io/ingress.class",),

@@ -96,7 +96,7 @@ def _effects(value: Any) -> list[Object]:
 
 
 _NAMED: Object = {"kind": _plain, "metadata": {"namespace": _plain, "name": _plain}}
-_LB_STATUS: Object = {"loadBalancer": {"ingress": [{"ip": _address, "hostname": _plain, "ipMode": _plain}]}}
+_LB_STATUS: Object = {"loadBalancer": {"ingress": [{"ip": _address, "ipMode": _plain}]}}
 _TARGET = {"name": _plain, "sectionName": _plain}
 _NODE: Object = {
     "metadata": {
@@ -128,7 +128,7 @@ _SERVICE: Object = {
 _FRONT: Object = {
     "metadata": _NAMED["metadata"] | {"annotations": _only(sorted(SERVICE_ANNOTATIONS))},
     "spec": _SERVICE["spec"]
-    | _only(["type", "externalTrafficPolicy", "internalTrafficPolicy", "healthCheckNodePort", "loadBalancerClass"])
+    | _only(["type", "externalTrafficPolicy", "healthCheckNodePort", "loadBalancerClass"])
     | {"selector": text_map, "ports": [{"name": _plain}], "loadBalancerSourceRanges": _addresses},
     "status": _LB_STATUS,
 }

@@ -66,13 +66,11 @@ class ServiceFacts:
     name: str
     type: str
     external_traffic_policy: str | None
-    internal_traffic_policy: str | None
     health_check_node_port: int | None
     annotations: Mapping[str, str] = field(hash=False)
     load_balancer_class: str | None
     ip_modes: tuple[str, ...]
     lb_addresses: tuple[int, ...]
-    lb_hostnames: tuple[str, ...]
     selector: Mapping[str, str] = field(hash=False)
     external_ips: bool = False
     source_ranges: bool = False

@@ -96,20 +96,17 @@ def service(item: Object) -> Service:
 def service_facts(item: Object) -> ServiceFacts:
     """Return what a Service in front of a controller says of the way to it."""
     spec = sub(item, "spec")
-    ingress = _ingress(item)
     plain = service(item)
     return ServiceFacts(
         namespace=plain.namespace,
         name=plain.name,
         type=text(spec, "type") or "ClusterIP",
         external_traffic_policy=text(spec, "externalTrafficPolicy"),
-        internal_traffic_policy=text(spec, "internalTrafficPolicy"),
         health_check_node_port=number(spec, "healthCheckNodePort") or None,
         annotations=known_annotations(item),
         load_balancer_class=text(spec, "loadBalancerClass"),
-        ip_modes=tuple(dict.fromkeys(mode for entry in ingress if (mode := text(entry, "ipMode")))),
+        ip_modes=tuple(dict.fromkeys(mode for entry in _ingress(item) if (mode := text(entry, "ipMode")))),
         lb_addresses=plain.lb_addresses,
-        lb_hostnames=tuple(name for entry in ingress if (name := text(entry, "hostname"))),
         selector=text_map(spec.get("selector")),
         external_ips=bool(texts(spec.get("externalIPs"))),
         source_ranges=bool(texts(spec.get("loadBalancerSourceRanges"))),
