@@ -8,7 +8,6 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.addresses.cluster import Cluster
 from analyzer.errors import FormatError, UsageError
 from analyzer.parsing.detect import to_choose_from
 from analyzer.parsing.envelopes import load_envelopes
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
 
 Span = tuple["datetime | None", "datetime | None"]
@@ -31,9 +31,13 @@ def names_of(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
 
 def open_cluster(given: Cluster | str | os.PathLike[str] | None, controllers: Sequence[str]) -> Cluster | None:
     """The cluster file, where there is one."""
-    if controllers and (given is None or isinstance(given, Cluster)):
-        raise UsageError("--controller: expected a cluster file (--cluster) that holds it")
-    return given if given is None or isinstance(given, Cluster) else Cluster.load(Path(given), controllers)
+    if not isinstance(given, str | os.PathLike):
+        if controllers:
+            raise UsageError("--controller: expected a cluster file (--cluster) that holds it")
+        return given
+    from analyzer.addresses.cluster import Cluster  # noqa: PLC0415 - many modules, read only with a cluster file
+
+    return Cluster.load(Path(given), controllers)
 
 
 def known_formats(rules: Sequence[Path], log_format: str | None, cluster: Cluster | None) -> Known:

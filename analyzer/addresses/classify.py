@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analyzer.addresses.cluster import Cluster
 from analyzer.addresses.networks import CLASSES, HINT, KINDS, PUBLISHED, REGISTRY, load_networks
 from analyzer.addresses.ranges import NetworkRule, RangeTable, address_numbers, network_ranges
 from analyzer.errors import UsageError
@@ -27,6 +26,7 @@ from analyzer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.networks import NetworkFile
 
 __all__ = ["CLASSES", "KINDS", "STEPS", "Class", "Classifier", "Match", "Part", "classify", "declared"]
@@ -205,6 +205,8 @@ def classify(  # noqa: PLR0913 - the options of the command line
     ['client', 'node', 'unknown']
     """
     if isinstance(cluster, str | Path):
+        from analyzer.addresses.cluster import Cluster  # noqa: PLC0415 - many modules, read only with a cluster file
+
         cluster = Cluster.load(cluster)
     rules = declared(node=node, lb=lb, client=client, private=private)
     classifier = Classifier(rules, cluster.networks() if cluster else ())

@@ -18,10 +18,8 @@ _REACH_OUTSIDE = ("LoadBalancer", "NodePort")
 _SHOWN = 20
 
 
-def cluster_facts(cluster: Cluster | None, read: Read) -> list[dict[str, Any]]:
-    """Return the facts that the cluster file has, a row for each way in; one empty row without a file."""
-    if cluster is None:
-        return [{}]
+def cluster_facts(cluster: Cluster, read: Read) -> list[dict[str, Any]]:
+    """Return the facts that the cluster file has, a row for each way in, at least one."""
     of_cluster = _cluster(cluster)
     rows = [
         of_cluster | _controller(controller, cluster) | _service(service, controller, cluster)

@@ -7,11 +7,10 @@ null makes no condition true.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from analyzer.findings.cluster_facts import cluster_facts
 from analyzer.findings.log_facts import log_facts
 
 if TYPE_CHECKING:
@@ -158,5 +157,10 @@ def read_facts(read: Read, cluster: Cluster | None) -> pl.DataFrame:
         A row for each way in, at least one; columns and dtypes as in `FACTS`.
     """
     of_log = log_facts(read, cluster)
-    rows = [of_log | of_way for of_way in cluster_facts(cluster, read)]
+    ways: list[dict[str, Any]] = [{}]
+    if cluster is not None:
+        from analyzer.findings.cluster_facts import cluster_facts  # noqa: PLC0415 - reads what reads cluster files
+
+        ways = cluster_facts(cluster, read)
+    rows = [of_log | of_way for of_way in ways]
     return pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in rows], schema=SCHEMA, orient="row")
