@@ -16,6 +16,7 @@ from analyzer.readings.geo import AutonomousSystem, Country
 from analyzer.readings.geo_rules import RuleHit
 from analyzer.readings.preservation import AddressRow, KindRow
 from analyzer.readings.proxies import Suspicion
+from analyzer.readings.rate_limit import Logged, RejectedKey
 from analyzer.readings.skew import Group
 from analyzer.readings.skew_over_time import GroupPoint
 from analyzer.readings.timeline import Point
@@ -103,7 +104,9 @@ def poisoned(report: Report, sample: RejectedSample, text: str, rows: int = 1) -
             asns=[AutonomousSystem(1, text, 1, 1.0)] * rows,
             rules=[RuleHit(text, [text] * 9, 5, 50.0, 2, 4, 1, 1, 1, 1.0)] * rows,
         ),
-        rate_limit=replace(report.rate_limit, simulations=[limit, replace(limit, limit=text, controller=text)]),
+        rate_limit=replace(report.rate_limit, simulations=[limit, replace(limit, limit=text, controller=text)],
+                           most_rejected=[RejectedKey("ingress-nginx", text, text, "node", 9, 9, 1, 2)] * min(rows, 5),
+                           logged=Logged(7, "error_log", 7, 0, 0, 0, text)),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey, Suggestion
 from analyzer.report.document import Document, Headline, Link, Paragraph, Patch, Quoted, Section, Table, Verdict
 from analyzer.report.markdown import write
 
@@ -93,3 +94,29 @@ def test_long_lists_say_how_much_they_leave_out(report: Report) -> None:
     """A ticket has forty rows of a list at most."""
     groups = replace(report.skew, groups=report.skew.groups * 100)
     assert "160 more in the JSON report." in replace(report, skew=groups).to_markdown()
+
+
+def test_rate_limits_say_who_is_hit_and_what_the_log_tells(report: Report) -> None:
+    """Beside the simulations stand whom they hit, what a cluster lets through, and what was rejected already."""
+    reading = report.rate_limit
+    hit = [
+        RejectedKey("ingress-nginx", "limit-rps: 5", "10.244.1.0", "node", 266, 9_000, 7_900, 8_001),
+        RejectedKey("ingress-nginx", "limit-rps: 100", "10.244.2.0", "node", 1, 90, 0, 9),
+    ]
+    suggested = Suggestion("ingress-nginx", 12, 60, 0.1, 0.05, 3, 36, 21.5)
+    full = replace(
+        reading,
+        suggested=replace(suggested, replicas=1),
+        most_rejected=hit,
+        by_client=ByClient(120_000, 1, 0.1, reading.simulations, suggested, hit[1:]),
+        logged=Logged(7, "error_log", 7, 0, 0, 0, "limit-rps: 100"),
+    )
+    text = replace(report, rate_limit=full).to_markdown()
+    for said in (
+        "Smallest limit that spares visitors: `limit-rps: 12` (ingress-nginx).\n",
+        "(ingress-nginx) per replica: 36 a second over 3 replicas, 21.5 as they are loaded.\n",
+        "`limit-rps: 5` rejects most from `10.244.1.0` (node), 7,900 to 8,001 of 9,000 requests, about 266 user agents",
+        "Told by the error log: 7 rejections. The simulated limit that comes nearest: `limit-rps: 100`.\n",
+    ):
+        assert said in text, said
+    assert text.count("rejects most from `10.244.2.0` (node), 0 to 9 of 90 requests") == 1

@@ -11,38 +11,33 @@ import polars as pl
 from analyzer.readings.rate_limit import DISORDER_PCT
 from analyzer.report.document import TONES, Cell, Figure, Paragraph, Part, Quoted, Section, Share, Verdict, table
 from analyzer.report.sections import READY
-from analyzer.report.sections.rate_limit import low_to_high
+from analyzer.report.sections.rate_limit import low_to_high, told_by
 from analyzer.report.text import number, percentage, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.readings.rate_limit import ByClient, RateLimit, Simulation
+    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, RejectedKey, Simulation, Suggestion
 
 
 def rate_limit(reading: RateLimit) -> Section:
     """Write the chapter."""
     parts: list[Part] = [Paragraph((_keys(reading),))] if reading.keys else []
     if reading.suggested is not None:
-        parts.append(
-            Paragraph(
-                (
-                    "Smallest limit that spares visitors: ",
-                    Quoted(f"limit-rps: {reading.suggested.limit_rps}"),
-                    f" ({reading.suggested.controller}).",
-                )
-            )
-        )
+        parts.append(_suggestion(reading.suggested))
     if reading.out_of_order_pct is not None and reading.out_of_order_pct >= DISORDER_PCT:
         behind = f"{percentage(reading.out_of_order_pct)} % of requests stand behind later ones in their log"
         parts.append(Paragraph((f"{behind}, so that the limits reject too much here.",)))
     if any(each.rejected_high for each in reading.simulations):
         parts += _curves(reading)
         parts.append(_simulations(reading.simulations, "Simulated limits"))
+        parts += _most_rejected(reading.most_rejected)
     elif reading.keys and reading.simulations:
         parts.append(Paragraph(("None of the simulated limits would reject a request.",)))
     if reading.by_client is not None:
         parts += _by_client(reading.by_client)
+    if reading.logged is not None and reading.logged.rejected is not None:
+        parts.append(_logged(reading.logged, reading.logged.rejected))
     verdict = Verdict(READY[reading.verdict].capitalize(), TONES.get(reading.verdict, "plain"))
     return Section("rate-limits", "Rate limits", parts, verdict)
 
@@ -75,13 +70,42 @@ def _curves(reading: RateLimit) -> list[Figure]:
 
 def _by_client(reading: ByClient) -> list[Part]:
     """What the limits would do under the visitors' own addresses."""
-    said = f"Under the visitors' own addresses there are {size(reading.keys, 'key')}"
+    parts: list[Part] = [Paragraph((f"Under the visitors' own addresses there are {size(reading.keys, 'key')}.",))]
     if reading.suggested is not None:
-        said = f"{said}, and limit-rps: {reading.suggested.limit_rps} is the smallest limit that spares visitors"
-    parts: list[Part] = [Paragraph((f"{said}.",))]
+        parts.append(_suggestion(reading.suggested))
     if any(each.rejected_high for each in reading.simulations):
         parts.append(_simulations(reading.simulations, "Simulated limits, by the visitors' own addresses"))
+        parts += _most_rejected(reading.most_rejected)
     return parts
+
+
+def _suggestion(suggested: Suggestion) -> Paragraph:
+    """The limit, and what a visitor may then send to all replicas."""
+    limit = Quoted(f"limit-rps: {suggested.limit_rps}")
+    said = f" ({suggested.controller})"
+    if suggested.replicas is not None and suggested.replicas > 1:
+        even, loaded = number(suggested.cluster_rps or 0), percentage(suggested.cluster_rps_with_skew)
+        said = f"{said} per replica: {even} a second over {suggested.replicas} replicas, {loaded} as they are loaded"
+    return Paragraph(("Smallest limit that spares visitors: ", limit, f"{said}."))
+
+
+def _most_rejected(keys: Sequence[RejectedKey]) -> list[Part]:
+    """Whom the first limit that rejects anything rejects most."""
+    if not keys:
+        return []
+    most = keys[0]
+    rejected = f"{number(most.rejected_low)} to {number(most.rejected_high)} of {size(most.requests, 'request')}"
+    behind = f"about {size(most.user_agents, 'user agent')} behind it"
+    said = f" ({most.class_}), {rejected}, {behind}."
+    return [Paragraph((Quoted(most.limit), " rejects most from ", Quoted(most.address), said))]
+
+
+def _logged(logged: Logged, rejected: int) -> Paragraph:
+    """What the log itself tells of."""
+    said = f"Told by {told_by(logged)}: {size(rejected, 'rejection')}"
+    if logged.nearest is None:
+        return Paragraph((f"{said}.",))
+    return Paragraph((f"{said}. The simulated limit that comes nearest: ", Quoted(logged.nearest), "."))
 
 
 def _simulations(simulations: Sequence[Simulation], title: str) -> Part:

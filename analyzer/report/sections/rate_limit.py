@@ -63,8 +63,13 @@ def _suggestion(suggested: Suggestion | None) -> list[str]:
 _TOLD_BY = {"limit_req_status": "$limit_req_status", "error_log": "the error log", "status": "status 429"}
 
 
+def told_by(logged: Logged) -> str:
+    """What tells of rejections."""
+    return _TOLD_BY[logged.told_by or "status"]
+
+
 def _logged(logged: Logged) -> list[str]:
-    told = f"told by {_TOLD_BY[logged.told_by or 'status']}: {size(logged.rejected or 0, 'rejection')}"
+    told = f"told by {told_by(logged)}: {size(logged.rejected or 0, 'rejection')}"
     return [told, *([f"nearest: {printable(logged.nearest, limit=60)}"] if logged.nearest else [])]
 
 
