@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 #: Bytes that wait to be scanned at most: scanning many lines at once costs far less by the line.
 WAITING = 8 << 20
-#: Seconds between two looks at which files there are.
-_LOOK = 1.0
+#: Seconds between two looks at which files there are, and how many times as long as a look they are at least.
+_LOOK, _LOOK_COST = 0.2, 20
 #: Seconds that a finding which holds no more is still told of.
 _GONE = 60.0
 
@@ -70,7 +70,7 @@ class Watch:
         self._open_records: dict[str, int | None] = {}
         self._waiting: dict[str, tuple[Followed, list[Block]]] = {}
         self._size = 0
-        self._looked = self._turned = time.monotonic()
+        self._look_at = self._turned = time.monotonic()
         self._run = self._new_run()
         self._noted: dict[str, Noted] = {}
         self.lines = 0
@@ -87,9 +87,11 @@ class Watch:
 
     def read(self) -> bool:
         """Take what is new, and scan where much waits; say whether there was anything."""
-        if time.monotonic() - self._looked > _LOOK:
-            self._looked = time.monotonic()
+        begun = time.monotonic()
+        if begun > self._look_at:
             self._follower.look()
+            looked = time.monotonic()
+            self._look_at = looked + max(_LOOK, _LOOK_COST * (looked - begun))
         before = self._size
         for followed, blocks in self._follower.read(WAITING - self._size):
             self._waiting.setdefault(followed.source.uri, (followed, []))[1].extend(blocks)

@@ -196,7 +196,7 @@ class Window:
         kept, others = addresses.filter(~rare), addresses.filter(rare)
         group = [pl.col("address").hash() % (MOST // 4), labelled.filter(addresses.select(rare).to_series())]
         others = others.with_columns(pl.col("address").min().over(group), *(pl.col(name) * 0 for name in _SPREAD))
-        found.frames["addresses"] = pl.concat([kept, add_up("addresses", [others]).select(kept.columns)])
+        found.frames["addresses"] = pl.concat([kept, add_up("addresses", [others]).select(kept.columns)], rechunk=True)
         for name in ("entries", "clients"):
             frame = found.frames[name]
             found.frames[name] = frame.join(found.frames["addresses"].select("address"), on="address", how="semi")

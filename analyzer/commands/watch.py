@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -41,6 +42,7 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
     top: options.Top = 20,
 ) -> int:
     """Follow logs that grow, and show the readings of the last minutes."""
+    gc.enable()  # a command that ends does without (`analyzer.cli`); this one may run for weeks
     length = options.as_span("--window", window)
     every = _seconds(interval)
     from analyzer.commands import live  # noqa: PLC0415
