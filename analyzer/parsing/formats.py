@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Layout = LineFormat | JsonFormat
 
+#: What the keys of `$msec` are called.
+_MSEC = ("/msec", "/time_msec")
+
 
 @dataclass(frozen=True, slots=True)
 class NamedFormat:
@@ -57,6 +60,15 @@ def _load(path: Path) -> NamedFormat:
     )
 
 
+def _with_msec(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """The fields of lines that have nginx's ``$msec``, which is exact where other notations need not be."""
+    pointers = fields.get("time_any", [])
+    named = [each for each in pointers if each in _MSEC] if isinstance(pointers, list) else []
+    if not named:
+        return None
+    return {name: pointer for name, pointer in fields.items() if name != "time_any"} | {"msec": named}
+
+
 def layouts_of(rule: dict[str, Any], key: str, path: Path) -> tuple[Layout, ...]:
     """Compile what a rule file says of a line: one or several strings under `key`, or the table `json`.
 
@@ -71,7 +83,10 @@ def layouts_of(rule: dict[str, Any], key: str, path: Path) -> tuple[Layout, ...]
         if not isinstance(fields, dict) or not isinstance(required, list):
             raise RuleError(f"{path}: expected a table `json.fields` and a list `json.required`")
         try:
-            return (compile_json(rule["name"], fields, required),)
+            read = [(fields, required)]
+            if exact := _with_msec(fields):
+                read.insert(0, (exact, [*required, "msec"]))
+            return tuple(compile_json(rule["name"], *each) for each in read)
         except FormatError as error:
             raise RuleError(f"{path}: table `json`: {error}") from None
     texts = rule.get(key)

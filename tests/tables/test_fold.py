@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from runs import KNOWN
 from scanners import FORMATS, INGRESS, narrow, native_or_skip
 
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.ranges import RangeTable, to_number
 from analyzer.native import SCANNER
+from analyzer.parsing.detect import detect
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.scanner import new_scanner
 from analyzer.tables import Fold, Tables, limit_grid
@@ -405,3 +407,17 @@ def test_outputs_hold_no_text() -> None:
     for format_ in FORMATS.values():
         wanted = narrow_outputs(format_.layouts[0])
         assert narrow(wanted) == wanted
+
+
+@pytest.mark.parametrize("name", ["nginx-json", "nginx-json-request"])
+def test_the_msec_of_a_json_line_is_exact(name: str) -> None:
+    """Where the keys of a line have `$msec` and `$request_time` its time is exact; any other notation is not."""
+    request = '"request": "GET / HTTP/1.1"' if name.endswith("request") else '"request_method": "GET"'
+    line = (
+        '{"time": "2026-11-21T07:08:09+00:00", %s"remote_addr": "203.0.113.7", %s, "status": 200, "request_time": 0.25}'
+    )
+    for msec, exact in (('"msec": 1795244889.250, ', True), ('"msec": "1795244889.250", ', True), ("", False)):
+        shape = detect((line % (msec, request) + "\n").encode() * 3, KNOWN)
+        assert shape.layout is not None
+        assert shape.layout.name == name
+        assert has_exact_times(shape.layout) is exact
