@@ -24,7 +24,7 @@ class FaultyBucket:
     ``ok``, a status with an error code (``503 SlowDown``), ``cut`` (the connection ends half-way through the body),
     ``short`` (the body is said to be half as long), ``pause`` (the body stops for a moment), ``stall`` (and never goes
     on), ``whole`` (the range is ignored), ``rewrite`` (the object is another one from now on), ``lost`` (an object is
-    stored, but nobody hears of it).
+    stored, but nobody hears of it), ``unsaid`` (it is stored, and the answer is that of a server that cannot).
     """
 
     def __init__(self) -> None:
@@ -83,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.bucket.objects[key] = content
             if fault == "lost":
                 self.close_connection = True
+            elif fault == "unsaid":
+                self._fail("503 ServiceUnavailable")
             else:
                 self._answer(200, b"", {"ETag": f'"{_etag(content)}"'})
 

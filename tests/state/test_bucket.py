@@ -68,16 +68,16 @@ def test_the_network_goes_at_each_step(faulty: FaultyBucket, logs: Path) -> None
     assert steps > 6
 
 
-@pytest.mark.parametrize("attempts", ["1", "3"])
+@pytest.mark.parametrize(("fault", "attempts"), [("lost", "1"), ("lost", "3"), ("unsaid", "1"), ("unsaid", "3")])
 @pytest.mark.parametrize("begun", [False, True])
 def test_an_answer_that_is_lost(
-    faulty: FaultyBucket, logs: Path, monkeypatch: pytest.MonkeyPatch, attempts: str, *, begun: bool
+    faulty: FaultyBucket, logs: Path, monkeypatch: pytest.MonkeyPatch, fault: str, attempts: str, *, begun: bool
 ) -> None:
     """A manifest that was stored counts, though nobody said so."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", attempts)
     if begun:
         read(STATE, logs / "0.log")
-    faulty.faults["state/manifest.json"] = ["ok"] * 2 * begun + ["lost", "ok"]
+    faulty.faults["state/manifest.json"] = ["ok", fault, "ok"]
     whole = facts(read(STATE, logs))
     assert whole == facts(read(None, logs))
     assert facts(read(STATE, logs)) == whole
