@@ -116,6 +116,10 @@ class _Matching:
         self._known = {row["log"]: row for row in known}
         self._by_uri = {row["uri"]: row for row in known}
         self._by_inode = {(row["device"], row["inode"]): row for row in known}
+        self._by_head: dict[int, dict[Any, list[dict[str, Any]]]] = {}
+        for row in known:
+            if row["head_size"] and row["etag"] is None:
+                self._by_head.setdefault(row["head_size"], {}).setdefault(row["head"], []).append(row)
 
     def match(self, found: Changes) -> None:
         """Say of each source what to do."""
@@ -153,15 +157,11 @@ class _Matching:
         return self._go_on(row, source, stamp, found) if _holds(source.uri, row, stamp) else None
 
     def _same_text(self, source: Source, stamp: Stamp, found: Changes) -> Change | None:
-        heads: dict[int, bytes] = {}
-        for row in list(self._known.values()):
-            size = row["head_size"]
-            if size == 0 or row["etag"] is not None or row["begin"] > stamp.size:
-                continue
-            if size not in heads:
-                heads[size] = digest(_head(source.uri, size))
-            if heads[size] == row["head"] and _holds(source.uri, row, stamp):
-                return self._go_on(row, source, stamp, found)
+        head = _head(source.uri, max(self._by_head, default=0))
+        for size, rows in self._by_head.items():
+            for row in rows.get(digest(head[:size]), ()) if size <= len(head) else ():
+                if row["log"] in self._known and row["begin"] <= stamp.size and _holds(source.uri, row, stamp):
+                    return self._go_on(row, source, stamp, found)
         return None
 
     def _same_compressed(self, source: Source, stamp: Stamp, found: Changes) -> Change | None:
