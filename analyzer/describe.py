@@ -128,8 +128,9 @@ def _envelope(envelope: Envelope) -> KnownLayout:
 
 
 def _known(rule: NamedFormat | Envelope, layouts: Sequence[Layout], aliases: Sequence[str]) -> KnownLayout:
-    json = next((layout for layout in layouts if isinstance(layout, JsonFormat)), None)
-    fields = json.fields if json is not None else ()
+    json = [layout for layout in layouts if isinstance(layout, JsonFormat)]
+    fields = {field.variable: field for layout in reversed(json) for field in reversed(layout.fields)}
+    required = [{field.variable for field in layout.fields if field.required} for layout in json]
     columns = dict.fromkeys(column for layout in layouts for column in layout.columns)
     return KnownLayout(
         name=rule.name,
@@ -137,8 +138,8 @@ def _known(rule: NamedFormat | Envelope, layouts: Sequence[Layout], aliases: Seq
         title=rule.title,
         source=rule.source,
         texts=[layout.text for layout in layouts if not isinstance(layout, JsonFormat)],
-        json={field.variable: [_pointer(path) for path in field.pointers] for field in fields},
-        required=[field.variable for field in fields if field.required],
+        json={name: [_pointer(path) for path in field.pointers] for name, field in reversed(fields.items())},
+        required=[name for name in reversed(fields) if all(name in each for each in required)],
         columns=list(columns),
     )
 
