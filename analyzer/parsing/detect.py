@@ -192,14 +192,16 @@ class _Detection:
             inside = Layers([envelope], buffers=self._buffers)
             inner, stop = inside.unwrap(text, len(text), 0)
             inner = bytes(inner[:stop]) + inside.flush()[0]
-            taken = inside.take()
-            told = max(sum(map(bool, origin)) for origin in taken.origins)
-            if taken.fitted * 2 < lines or (inner == text and not told):
+            if inner == text and not isinstance(envelope.layout, JsonFormat):
+                continue  # it fits no line: text that is in an envelope is more than what is inside
+            origins, fitted = inside.origins()
+            told = max(sum(map(bool, origin)) for origin in origins)
+            if fitted * 2 < lines or (inner == text and not told):
                 continue
             deeper = self.look(inner, (*around, envelope), origin=origin or told > 0)
             if not deeper.read.lines and _is_loose(envelope.layout):
                 continue
-            found.append(_within(envelope, deeper, taken.fitted * _telling(envelope.layout, told)))
+            found.append(_within(envelope, deeper, fitted * _telling(envelope.layout, told)))
         best = max(found, key=lambda one: one[:3], default=plain)
         # An envelope that the format can do without is worth taking off where it says where lines come from.
         needed = best.read > plain.read or not plain.read.lines

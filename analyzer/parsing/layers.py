@@ -151,6 +151,11 @@ class Layers:
             raise ValueError("expected a layer")
         return inner
 
+    def origins(self) -> tuple[list[Origin], int]:
+        """What the outermost layer alone tells of its lines, and how many it fits: all that detection asks."""
+        unwrapped = self._layers[0].take()
+        return [origin_of(known) for known in unwrapped.origins], unwrapped.fitted
+
 
 def _inner(unwrapped: Unwrapped) -> Inner:
     number, origins = _distinct(unwrapped.lines["origin"], [origin_of(known) for known in unwrapped.origins])
