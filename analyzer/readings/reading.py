@@ -5,6 +5,7 @@ Polars is loaded with the first frame: whoever only writes a report down does wi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from analyzer.charts.vega import Chart
 
 
-class Reading:
+class Reading(ABC):
     """A section of the report that holds rows."""
 
     __slots__ = ()
 
     @property
+    @abstractmethod
     def frame(self) -> pl.DataFrame:
         """The rows, a column for each of their fields, with its dtype also where there is no row."""
-        raise NotImplementedError
 
+    @abstractmethod
     def plot(self) -> Plot:
         """What the chart shows."""
-        raise NotImplementedError
 
     def chart(self) -> Chart:
         """Draw the rows with Altair.
