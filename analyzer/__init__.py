@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from analyzer.addresses.classify import classify
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.geo import geo
-    from analyzer.comparing import compare
     from analyzer.errors import LogscanError, LogscanWarning
-    from analyzer.lazy import read, scan
-    from analyzer.pipeline import analyze
+    from analyzer.jobs.analyze import analyze
+    from analyzer.jobs.compare import compare
+    from analyzer.jobs.scan import read, scan
+    from analyzer.jobs.simulate import simulate_limit
     from analyzer.report.model import Report
-    from analyzer.simulate import simulate_limit
 
 __all__ = [
     "Cluster",
@@ -43,13 +43,13 @@ _HOMES = {
     "LogscanError": "analyzer.errors",
     "LogscanWarning": "analyzer.errors",
     "Report": "analyzer.report.model",
-    "analyze": "analyzer.pipeline",
+    "analyze": "analyzer.jobs.analyze",
     "classify": "analyzer.addresses.classify",
-    "compare": "analyzer.comparing",
+    "compare": "analyzer.jobs.compare",
     "geo": "analyzer.addresses.geo",
-    "read": "analyzer.lazy",
-    "scan": "analyzer.lazy",
-    "simulate_limit": "analyzer.simulate",
+    "read": "analyzer.jobs.scan",
+    "scan": "analyzer.jobs.scan",
+    "simulate_limit": "analyzer.jobs.simulate",
 }
 
 

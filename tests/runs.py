@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from analyzer.logs import Log
 from analyzer.parsing.detect import Known
 from analyzer.parsing.envelopes import load_envelopes
 from analyzer.parsing.formats import load_formats
 from analyzer.parsing.layers import name_of
-from analyzer.run import Run
+from analyzer.runs.logs import Log
+from analyzer.runs.run import Run
 from analyzer.sources import Source
 
 if TYPE_CHECKING:

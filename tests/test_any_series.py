@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 import analyzer as logscan
-from analyzer import simulate
 from analyzer.addresses import classify as classifying
+from analyzer.jobs import simulate
 from tests import mmdb
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import analyzer as logscan
 from analyzer.commands import analyze
 from analyzer.findings.rules import load_findings
+from analyzer.jobs.snapshot import OPTIONAL, RESOURCES
 from analyzer.report import load_format
-from analyzer.snapshot import OPTIONAL, RESOURCES
 from analyzer.sources.buckets import parse_url
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ import pytest
 from command import LINE, Result, bash, logscan
 
 import analyzer
-from analyzer.describe import describe
+from analyzer.jobs.formats import describe
 from analyzer.parsing.documents import document_kind
 from analyzer.parsing.envelopes import load_envelopes
 from analyzer.parsing.formats import load_formats

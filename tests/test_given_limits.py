@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.addresses.ranges import to_number
 from analyzer.errors import UsageError
-from analyzer.given_limits import GivenLimits, need_durations
+from analyzer.jobs.given_limits import GivenLimits, need_durations
 from analyzer.tables.limits import GRID
 
 

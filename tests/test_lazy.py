@@ -19,9 +19,10 @@ from lazy_logs import BAD, BEGIN, ERROR, forwarded, ingress, kong, small_pieces,
 from polars.testing import assert_frame_equal
 
 import analyzer as logscan
-from analyzer import lazy, piece_scan, row_reading
 from analyzer.errors import LogscanError, LogscanWarning, SourceError, UsageError
+from analyzer.jobs import scan
 from analyzer.parsing.scanner import new_scanner
+from analyzer.runs import piece_scan, row_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -382,10 +383,9 @@ def test_what_is_left_of_a_piece_does_not_hold_all_of_it(tmp_path: Path) -> None
 def test_examples_of_the_docstrings_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the docstrings show is what comes out."""
     monkeypatch.chdir(ROOT)
-    for module in (lazy,):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed
+    found = doctest.testmod(scan)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_few_rows_are_read_without_reading_ahead(tmp_path: Path) -> None:

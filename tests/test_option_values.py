@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from typer.exceptions import TyperException
 
-from analyzer import cli, pipeline
+from analyzer import cli
 from analyzer.commands import app as commands
 from analyzer.errors import UsageError
+from analyzer.jobs import analyze as job
 
 VALUES = {
     "--format": ["json", "JSON", "xml", ""],
@@ -34,7 +35,7 @@ def outcome(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
         seen.update(options, source=source)
         raise UsageError("far enough")
 
-    monkeypatch.setattr(pipeline, "analyze", analyze)
+    monkeypatch.setattr(job, "analyze", analyze)
     try:
         cli.app(arguments, standalone_mode=False)
     except UsageError:

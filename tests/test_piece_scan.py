@@ -16,11 +16,11 @@ from scanners import FORMATS
 from wrapping import ENVELOPES, Where, fluent_bit
 
 import analyzer
-from analyzer import piece_scan
 from analyzer.errors import UsageError
 from analyzer.parsing.detect import Known, Shape
 from analyzer.parsing.formats import choose_format, load_formats
 from analyzer.parsing.origin import Origin
+from analyzer.runs import piece_scan
 from analyzer.sources import reading, streams
 
 if TYPE_CHECKING:

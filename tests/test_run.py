@@ -12,7 +12,7 @@ import pytest
 from command import LINE
 
 from analyzer.errors import UsageError
-from analyzer.pipeline import analyze
+from analyzer.jobs.analyze import analyze
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from command import ENVIRONMENT, LINE, logscan
 from faulty_bucket import faulty_bucket
 
 from analyzer.errors import UsageError
-from analyzer.scale_out import _load, tasks_of
+from analyzer.runs.scale_out import _load, tasks_of
 from analyzer.sources import Source
 
 if TYPE_CHECKING:

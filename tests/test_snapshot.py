@@ -16,11 +16,11 @@ import orjson
 import pytest
 from command import LINE, Result, logscan
 
-from analyzer import snapshot
 from analyzer.addresses.cluster import Cluster
 from analyzer.addresses.cluster_objects import by_kind
 from analyzer.addresses.cluster_services import SERVICE_ANNOTATIONS
 from analyzer.errors import ClusterError
+from analyzer.jobs import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

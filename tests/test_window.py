@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer import window as windows
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.ranges import parse_addresses
-from analyzer.logs import Log
+from analyzer.jobs import window as windows
+from analyzer.jobs.window import Window
 from analyzer.parsing.detect import Known
-from analyzer.run import Run
+from analyzer.runs.logs import Log
+from analyzer.runs.run import Run
 from analyzer.sources import Source
 from analyzer.tables import Fold
-from analyzer.window import Window
 
 if TYPE_CHECKING:
     import pytest

@@ -101,9 +101,9 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     span = options.as_time("--since", since), options.as_time("--until", until)
     if workers is not None:
         os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
-    from analyzer.pipeline import analyze as run  # noqa: PLC0415
-    from analyzer.progress import progress_bar  # noqa: PLC0415
-    from analyzer.rejects import is_one_of  # noqa: PLC0415
+    from analyzer.jobs.analyze import analyze as run  # noqa: PLC0415
+    from analyzer.jobs.progress import progress_bar  # noqa: PLC0415
+    from analyzer.runs.rejects import is_one_of  # noqa: PLC0415
 
     # Polars' handler would have a read that Ctrl-C interrupts begin anew, and wait for the next line.
     signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003

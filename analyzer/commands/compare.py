@@ -58,7 +58,7 @@ def compare(  # noqa: PLR0913, PLR0917 - what a user may say
     by: options.By = None,
 ) -> int:
     """Compare two logs, or saved reports: what a change did to preservation, skew, geo and rate limits."""
-    from analyzer import comparing  # noqa: PLC0415
+    from analyzer.jobs import compare as job  # noqa: PLC0415
     from analyzer.report.comparison import render  # noqa: PLC0415
 
     given: dict[str, Any] = {"node": node or (), "lb": lb or (), "client": client or (), "private": private or ()}
@@ -67,10 +67,10 @@ def compare(  # noqa: PLR0913, PLR0917 - what a user may say
     if layers:
         if cluster_after or geoip or by:
             raise UsageError("--layers: expected neither --cluster-after, --geoip nor --by with it")
-        found = comparing.compare_layers(source, **given)
+        found = job.compare_layers(source, **given)
     elif len(source) == 2:
         given |= {"geoip": geoip or (), "by": by.value if by else None}
-        found = comparing.compare(source[0], source[1], cluster_after=cluster_after, **given)
+        found = job.compare(source[0], source[1], cluster_after=cluster_after, **given)
     else:
         hint = "quote globs and name folders; more logs of one path are compared with --layers"
         raise UsageError(f"compare: expected BEFORE and AFTER, got {len(source)}", hint)

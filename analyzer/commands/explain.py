@@ -25,11 +25,11 @@ def explain(
     ] = options.DescriptionFormat.TABLE,
 ) -> int:
     """List the findings, or say all of one: what it means, its evidence, every fix, with sources."""
-    from analyzer import explain as view  # noqa: PLC0415
+    from analyzer.jobs import explain as job  # noqa: PLC0415
     from analyzer.report.explanation import render  # noqa: PLC0415
 
     if facts and (finding or rules):
         raise UsageError("--facts: expected neither findings nor --rules with it")
-    found = view.explain_facts() if facts else view.explain(finding or (), rules=rules or ())
+    found = job.explain_facts() if facts else job.explain(finding or (), rules=rules or ())
     show(render(found, format_.value, sys.stdout))
     return DONE

@@ -28,7 +28,7 @@ def formats(
     rules: options.Rules = None,
 ) -> int:
     """List the known log formats and envelopes, or say what a log is, why, and what it lacks."""
-    from analyzer.describe import describe  # noqa: PLC0415
+    from analyzer.jobs.formats import describe  # noqa: PLC0415
     from analyzer.report.description import render  # noqa: PLC0415
 
     signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003 - as in analyze

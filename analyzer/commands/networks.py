@@ -44,7 +44,7 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
     ] = options.DescriptionFormat.TABLE,
 ) -> int:
     """List the known networks, say what an address is and why, or read a newer list of ranges."""
-    from analyzer import networks_view  # noqa: PLC0415
+    from analyzer.jobs import networks as job  # noqa: PLC0415
     from analyzer.report.networks import render  # noqa: PLC0415
 
     sources_of_rules = {"cluster": cluster, "node": node, "lb": lb, "client": client, "private": private}
@@ -58,11 +58,11 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
             )
         if not address or into is None:
             raise UsageError("--update: expected files to read, and --into DIR to write to")
-        found = networks_view.update_networks(address, into, name=name, class_=class_, kind=kind)
+        found = job.update_networks(address, into, name=name, class_=class_, kind=kind)
     elif given_for_update:
         raise UsageError(f"{', '.join(given_for_update)}: expected --update with it")
     elif address:
-        found = networks_view.explain_addresses(
+        found = job.explain_addresses(
             address,
             cluster=cluster,
             node=node or (),
@@ -74,6 +74,6 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
     elif given:
         raise UsageError(f"{', '.join(given)}: expected addresses with it")
     else:
-        found = networks_view.list_networks(rules or ())
+        found = job.list_networks(rules or ())
     show(render(found, format_.value, sys.stdout))
     return DONE

@@ -28,7 +28,7 @@ def plan(
     ] = options.DescriptionFormat.TABLE,
 ) -> int:
     """Say what externalTrafficPolicy: Local would do to a cluster: shares, nodes that stop, what to mend before."""
-    from analyzer.planning import plan_local  # noqa: PLC0415
+    from analyzer.jobs.plan import plan_local  # noqa: PLC0415
     from analyzer.report.plan import render  # noqa: PLC0415
 
     show(render(plan_local(cluster, source or (), controller=controller or ()), format_.value, sys.stdout))

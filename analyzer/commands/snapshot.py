@@ -25,7 +25,7 @@ def snapshot(  # noqa: PLR0913, PLR0917 - what a user may say
     quiet: options.Quiet = False,
 ) -> int:
     """Write the cluster file for --cluster: of what kubectl shows, the fields that are read, and never a secret."""
-    from analyzer.snapshot import take  # noqa: PLC0415
+    from analyzer.jobs.snapshot import take  # noqa: PLC0415
 
     found = take(kubectl=kubectl, context=context, kubeconfig=kubeconfig, controllers=controller or ())
     if output is None:

@@ -46,8 +46,8 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
     length = options.as_span("--window", window)
     every = _seconds(interval)
     from analyzer.commands import live  # noqa: PLC0415
+    from analyzer.jobs.watch import watch as begin  # noqa: PLC0415
     from analyzer.report.watched import as_json, as_line  # noqa: PLC0415
-    from analyzer.watching import watch as begin  # noqa: PLC0415
 
     if "-" in source and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError(

@@ -13,6 +13,7 @@ import pytest
 from nginx_server import JSON_FORMAT, NGINX, Nginx, running_nginx
 from scanners import FORMATS, INGRESS, assert_same, native_or_skip, read
 
+from analyzer.jobs.analyze import analyze
 from analyzer.native import SCANNER
 from analyzer.parsing.detect import detect, to_choose_from
 from analyzer.parsing.envelopes import load_envelopes
@@ -20,7 +21,6 @@ from analyzer.parsing.formats import load_formats
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.portable import Scanner
 from analyzer.parsing.scanner import NativeScanner
-from analyzer.pipeline import analyze
 
 if TYPE_CHECKING:
     from pathlib import Path

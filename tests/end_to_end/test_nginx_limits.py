@@ -11,10 +11,10 @@ from nginx_limits import ALLOWED, LOG_FORMAT, Send, limiting_nginx, send
 from nginx_server import NGINX
 from scanners import read
 
+from analyzer.jobs.analyze import analyze
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.portable import Scanner
 from analyzer.parsing.schema import Kind, Output
-from analyzer.pipeline import analyze
 from analyzer.tables.arrivals import Arrivals
 from analyzer.tables.limits import connections_limit, rpm_limit, rps_limit, together
 from analyzer.tables.policies import new_decider

@@ -8,7 +8,7 @@ import clusters
 import orjson
 import pytest
 
-from analyzer.pipeline import analyze
+from analyzer.jobs.analyze import analyze
 
 if TYPE_CHECKING:
     from pathlib import Path

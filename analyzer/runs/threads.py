@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
+
+from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def thread_count(workers: int | None) -> int:
+    """How many threads read: so many, or as many as this process may use processors."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: expected at least 1, got {workers}")
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers or processors
 
 
 def ordered_map(

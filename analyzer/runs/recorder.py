@@ -16,8 +16,8 @@ from analyzer.state.state import now, renumbered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.logs import Log
-    from analyzer.run import Run
+    from analyzer.runs.logs import Log
+    from analyzer.runs.run import Run
     from analyzer.sources import Source
     from analyzer.state.changes import Change, Changes
     from analyzer.state.state import State

@@ -13,8 +13,8 @@ from analyzer.parsing.detect import Shape, detect, detect_head
 from analyzer.parsing.layers import is_open, joins
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
-from analyzer.piece_scan import SAMPLE_BYTES, rejected
 from analyzer.report.model import RejectedSample
+from analyzer.runs.piece_scan import SAMPLE_BYTES, rejected
 from analyzer.sources import Opener, Piece, Reader, Source, open_source
 from analyzer.sources.reading import File
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
-    from analyzer.piece_scan import Rejected, Scanned
+    from analyzer.runs.piece_scan import Rejected, Scanned
     from analyzer.sources.reading import OpenEnd
 
 #: Blocks of a source that are tried with every format where its first bytes have none.

@@ -12,9 +12,10 @@ from polars.io.plugins import register_io_source
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.forwarded import Trusted
 from analyzer.errors import UsageError
-from analyzer.given import known_formats, names_of, open_cluster, threads, time_span
-from analyzer.row_reading import Reading
-from analyzer.row_scan import COLUMNS
+from analyzer.jobs.given import known_formats, names_of, open_cluster, time_span
+from analyzer.runs.row_reading import Reading
+from analyzer.runs.row_scan import COLUMNS
+from analyzer.runs.threads import thread_count
 from analyzer.sources import find
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from analyzer.addresses.cluster import Cluster
-    from analyzer.row_reading import OnUnreadable
+    from analyzer.runs.row_reading import OnUnreadable
 
 #: Whose word is taken on who the visitor is.
 _PROXIES = ("node", "lb", "private")
@@ -143,7 +144,7 @@ def scan(  # noqa: PLR0913 - the options of the command line
         known_cluster,
         trusted,
         on_unreadable,
-        threads(workers),
+        thread_count(workers),
     )
     frame = register_io_source(reading.frames, schema=COLUMNS, is_pure=True, explain_name="logscan")
     if span[0] is not None:

@@ -12,14 +12,15 @@ from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
 from analyzer.findings.evaluate import check
 from analyzer.findings.rules import load_findings
-from analyzer.given import known_formats, names_of, open_cluster, threads, time_span
-from analyzer.given_limits import GivenLimits, need_durations
-from analyzer.judging import Judge, WasRead
-from analyzer.logs import Log
-from analyzer.progress import notebook_bar
+from analyzer.jobs.given import known_formats, names_of, open_cluster, time_span
+from analyzer.jobs.given_limits import GivenLimits, need_durations
+from analyzer.jobs.judging import Judge, WasRead
+from analyzer.jobs.progress import notebook_bar
 from analyzer.readings.geo_rules import GeoRules
 from analyzer.readings.rate_limit import HARMED_PCT
-from analyzer.run import Run
+from analyzer.runs.logs import Log
+from analyzer.runs.run import Run
+from analyzer.runs.threads import thread_count
 from analyzer.sources import find
 from analyzer.tables import Fold
 from analyzer.tables.limits import BURST_MULTIPLIER
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.geo import GeoDatabase
-    from analyzer.given import Span
+    from analyzer.jobs.given import Span
     from analyzer.readings.skew import By
     from analyzer.report.model import Report
 
@@ -156,7 +157,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     limits = given.limits()
     if not 0 < limit_harm <= 100:
         raise UsageError(f"--limit-harm: expected a percentage above 0 and up to 100, got {limit_harm:g}")
-    processors = threads(workers)
+    processors = thread_count(workers)
     if by not in {None, "node", "zone", "pod", "source"}:
         raise UsageError(f"--by: expected node, zone, pod or source, got {by!r}")
     if top < 0:
@@ -179,7 +180,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     read: WasRead
     with notebook_bar(progress) as watched:
         if state is not None:
-            from analyzer.increment import Settings, made_with, read_increment  # noqa: PLC0415 - only with a state
+            from analyzer.runs.increment import Settings, made_with, read_increment  # noqa: PLC0415 - only with a state
 
             settings = Settings(
                 labels=classifier,
@@ -209,7 +210,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
                 read.read(processors, rejects)
                 tables = fold.tables()
             else:
-                from analyzer.scale_out import Folds, read_on_cluster  # noqa: PLC0415 - only where it is wanted
+                from analyzer.runs.scale_out import Folds, read_on_cluster  # noqa: PLC0415 - only where it is wanted
 
                 folds = Folds(classifier, limits, given.allowed())
                 tables = read_on_cluster(cluster_engine, read, folds, workers=workers, rejects=rejects)

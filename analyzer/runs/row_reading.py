@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from analyzer.errors import LogscanWarning, SourceError
-from analyzer.logs import Log, pieces
 from analyzer.parsing.detect import by_detail, detect_head
-from analyzer.piece_scan import Scanned
-from analyzer.row_scan import COLUMNS, RowScan, Wanted
+from analyzer.runs.logs import Log, pieces
+from analyzer.runs.piece_scan import Scanned
+from analyzer.runs.row_scan import COLUMNS, RowScan, Wanted
+from analyzer.runs.threads import ordered_map
+from analyzer.runs.time_range import Seen, TimeRange, time_range
 from analyzer.sources import Piece
 from analyzer.sources.ahead import Ahead
-from analyzer.threads import ordered_map
-from analyzer.time_range import Seen, TimeRange, time_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.forwarded import Trusted
-    from analyzer.logs import Work
     from analyzer.parsing.detect import Known, Shape
     from analyzer.report.model import RejectedSample
+    from analyzer.runs.logs import Work
     from analyzer.sources import Source
 
 OnUnreadable = Literal["warn", "ignore", "raise"]

@@ -1,7 +1,7 @@
 """What one piece of a log holds, as rows of the access-log columns: those that are wanted, all formats together.
 
-As in `analyzer.piece_scan`, whose way through envelopes and formats it goes; but where that keeps the narrow values
-that tables need, apart by format and origin, here the rows stay in the order of the log.
+As in `analyzer.runs.piece_scan`, whose way through envelopes and formats it goes; but where that keeps the narrow
+values that tables need, apart by format and origin, here the rows stay in the order of the log.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import polars as pl
 
 from analyzer.addresses.forwarded import Origin as ClientFrom
 from analyzer.addresses.forwarded import address_texts, effective_client
-from analyzer.logs import node_of
 from analyzer.parsing.batches import Batch
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.schema import SCHEMA, Kind, Output, outputs
-from analyzer.piece_scan import PieceScan, Rows
+from analyzer.runs.logs import node_of
+from analyzer.runs.piece_scan import PieceScan, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.forwarded import Trusted
-    from analyzer.logs import Work
     from analyzer.parsing.formats import Layout
     from analyzer.parsing.layers import Inner
+    from analyzer.runs.logs import Work
 
 #: The columns of `analyzer.scan`: those of a line, which input it is of, and who the visitor is by the best evidence.
 COLUMNS: dict[str, pl.DataType] = {

@@ -12,20 +12,20 @@ from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
 from analyzer.findings.evaluate import check
 from analyzer.findings.rules import load_findings
-from analyzer.given import known_formats, open_cluster
-from analyzer.judging import Judge
-from analyzer.logs import Log, Work
+from analyzer.jobs.given import known_formats, open_cluster
+from analyzer.jobs.judging import Judge
+from analyzer.jobs.window import Window
 from analyzer.parsing.detect import HEAD, Shape, by_detail, detect, detect_head
 from analyzer.parsing.layers import is_open, joins
-from analyzer.piece_scan import PieceScan
-from analyzer.rejects import Rejects
 from analyzer.report.watched import Noted, Watched
-from analyzer.run import Run
+from analyzer.runs.logs import Log, Work
+from analyzer.runs.piece_scan import PieceScan
+from analyzer.runs.rejects import Rejects
+from analyzer.runs.run import Run
 from analyzer.sources import Piece
 from analyzer.sources.following import Follower
 from analyzer.sources.reading import Held
 from analyzer.tables import Fold
-from analyzer.window import Window
 
 if TYPE_CHECKING:
     import os
@@ -208,7 +208,7 @@ def watch(  # noqa: PLR0913 - the options of the command line
     by: By | None,
     top: int,
 ) -> Watch:
-    """Begin to follow logs; the options are those of `analyzer.pipeline.analyze`, `window` is in seconds.
+    """Begin to follow logs; the options are those of `analyzer.jobs.analyze.analyze`, `window` is in seconds.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The beginning of one log: how much of it is looked at, and what its lines hold besides what the tables need.
 
-What lines are and how many fit is counted by `analyzer.piece_scan`, as in a run over the whole log.
+What lines are and how many fit is counted by `analyzer.runs.piece_scan`, as in a run over the whole log.
 """
 
 from __future__ import annotations

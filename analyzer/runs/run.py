@@ -14,14 +14,14 @@ import polars as pl
 
 from analyzer.addresses.ranges import parse_addresses
 from analyzer.errors import UsageError
-from analyzer.logs import Log, Work, node_of, pieces
 from analyzer.parsing.detect import by_detail
 from analyzer.parsing.layers import name_of
-from analyzer.piece_scan import SAMPLES, PieceScan, Scanned
-from analyzer.rejects import Rejects
 from analyzer.report.model import Input, RejectedSample, SourceRow
+from analyzer.runs.logs import Log, Work, node_of, pieces
+from analyzer.runs.piece_scan import SAMPLES, PieceScan, Scanned
+from analyzer.runs.rejects import Rejects
+from analyzer.runs.threads import ordered_map
 from analyzer.tables.columns import has_exact_times
-from analyzer.threads import ordered_map
 
 if TYPE_CHECKING:
     import os

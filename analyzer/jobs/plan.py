@@ -41,7 +41,7 @@ def plan_local(
     sources = [os.fspath(each) for each in source]
     traffic: dict[str, int] = {}
     if sources:
-        from analyzer.pipeline import analyze  # noqa: PLC0415 - reads no log without one
+        from analyzer.jobs.analyze import analyze  # noqa: PLC0415 - reads no log without one
 
         report = analyze(sources, cluster=known, by="node", top=1)
         require_read(report, ", ".join(sources))

@@ -77,7 +77,7 @@ def compare_layers(
         Where a log cannot be read, or no line of it, or there are fewer than two.
     """
     from analyzer.addresses.classify import classify  # noqa: PLC0415 - saved reports need none of it
-    from analyzer.lazy import scan  # noqa: PLC0415
+    from analyzer.jobs.scan import scan  # noqa: PLC0415
     from analyzer.readings.layers import COLUMNS, layers  # noqa: PLC0415
 
     sources = [os.fspath(each) for each in source]
@@ -100,7 +100,7 @@ def _document(side: Compared, options: dict[str, Any]) -> dict[str, Any]:
         saved = _saved(side)
         if saved is not None:
             return saved
-    from analyzer.pipeline import analyze  # noqa: PLC0415 - saved reports need none of it
+    from analyzer.jobs.analyze import analyze  # noqa: PLC0415 - saved reports need none of it
 
     report = analyze(side, **options)
     require_read(report, _name(side, "logs"))

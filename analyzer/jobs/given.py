@@ -65,11 +65,3 @@ def time_span(since: datetime | None, until: datetime | None) -> Span:
     if start is not None and end is not None and start >= end:
         raise UsageError(f"--until: expected a time after --since {start.isoformat()}, got {end.isoformat()}")
     return start, end
-
-
-def threads(workers: int | None) -> int:
-    """How many threads read: so many, or as many as this process may use processors."""
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers: expected at least 1, got {workers}")
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return workers or processors

@@ -1,4 +1,4 @@
-"""What a log is and why: looks at the beginning of each, as `analyzer.pipeline` would read it, and says what it found.
+"""What a log is and why: reads the beginning of each as `analyzer.jobs.analyze` would, and says what it found.
 
 Nothing is counted over a whole log here. How it is shown is said in `analyzer.report.description`.
 """
@@ -15,7 +15,7 @@ import orjson
 
 from analyzer._version import __version__
 from analyzer.errors import SourceError
-from analyzer.look import Unread, count_values, head_of, inside
+from analyzer.jobs.look import Unread, count_values, head_of, inside
 from analyzer.parsing.detect import by_detail, to_choose_from
 from analyzer.parsing.envelopes import load_envelopes
 from analyzer.parsing.formats import load_formats
@@ -25,7 +25,6 @@ from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
 from analyzer.parsing.suggest import suggest_format
 from analyzer.parsing.suggest_json import suggest_json
-from analyzer.piece_scan import PieceScan, rejected
 from analyzer.readings.missing import Found, missing
 from analyzer.report.description import (
     ColumnFound,
@@ -40,17 +39,18 @@ from analyzer.report.description import (
     SuggestedKey,
     SuggestedRule,
 )
+from analyzer.runs.piece_scan import PieceScan, rejected
 from analyzer.sources import find, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from analyzer.look import Head
+    from analyzer.jobs.look import Head
     from analyzer.parsing.detect import Known
     from analyzer.parsing.envelopes import Envelope
     from analyzer.parsing.formats import Layout, NamedFormat
     from analyzer.parsing.suggest_json import JsonSuggestion
-    from analyzer.piece_scan import Rejected, Rows, Scanned
+    from analyzer.runs.piece_scan import Rejected, Rows, Scanned
     from analyzer.sources import Source
 
 _NAMES = 5

@@ -1,6 +1,6 @@
 """What one piece of a log holds: its lines taken out of their envelopes and read by the formats they fit.
 
-Runs on a thread, touches nothing that is shared. `analyzer.run` puts the pieces together again, in order.
+Runs on a thread, touches nothing that is shared. `analyzer.runs.run` puts the pieces together again, in order.
 """
 
 from __future__ import annotations

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from analyzer.errors import StateError, UsageError
-from analyzer.logs import Log, node_of
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
-from analyzer.piece_scan import SAMPLES
-from analyzer.recorder import Recorder, counted
 from analyzer.report.model import Input, RejectedSample, StateRow
 from analyzer.rules import rule_files
-from analyzer.run import Run, labelled_senders
+from analyzer.runs.logs import Log, node_of
+from analyzer.runs.piece_scan import SAMPLES
+from analyzer.runs.recorder import Recorder, counted
+from analyzer.runs.run import Run, labelled_senders
 from analyzer.state.changes import ENDED, find_changes
 from analyzer.state.state import now, opened, renumbered
 from analyzer.tables.cells import Cells

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer.logs import node_of
 from analyzer.readings.shares import considered
-from analyzer.recorder import counted
 from analyzer.report.model import Input
-from analyzer.run import labelled_senders
+from analyzer.runs.logs import node_of
+from analyzer.runs.recorder import counted
+from analyzer.runs.run import labelled_senders
 from analyzer.state.state import renumbered
 from analyzer.tables import Fold
 from analyzer.tables.merge import add_up, frames_of, tables_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from analyzer.addresses.classify import Classifier
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.origin import Origin
-    from analyzer.run import Run
+    from analyzer.runs.run import Run
     from analyzer.tables import Tables
 
     Stream = tuple[str, Origin]
@@ -53,7 +53,7 @@ class Slice:
 
 
 class Window:
-    """The last `seconds`; it can be asked what a run can be asked (`analyzer.judging.WasRead`).
+    """The last `seconds`; it can be asked what a run can be asked (`analyzer.jobs.judging.WasRead`).
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Window:
         return self._whole.counts.get("format", {})
 
     def senders(self, classifier: Classifier) -> pl.DataFrame:
-        """Who sent something else than a PROXY header, see `analyzer.run.Run.senders`."""
+        """Who sent something else than a PROXY header, see `analyzer.runs.run.Run.senders`."""
         return labelled_senders(self._whole.counts.get("sender", {}), classifier)
 
     def origins(self, cluster: Cluster | None) -> pl.DataFrame:

@@ -20,11 +20,11 @@ import polars as pl
 
 from analyzer._version import __version__
 from analyzer.errors import LogscanError, UsageError
-from analyzer.given import threads
-from analyzer.logs import Log
-from analyzer.piece_scan import SAMPLES
-from analyzer.rejects import Rejects
-from analyzer.run import Run, Stream
+from analyzer.runs.logs import Log
+from analyzer.runs.piece_scan import SAMPLES
+from analyzer.runs.rejects import Rejects
+from analyzer.runs.run import Run, Stream
+from analyzer.runs.threads import thread_count
 from analyzer.tables import Fold
 from analyzer.tables.merge import frames_of, tables_of
 
@@ -171,7 +171,7 @@ def _connect(stack: ExitStack, engine: str, address: str | None, workers: int | 
         ) from None
     if address is None:
         cluster = dask.LocalCluster(
-            n_workers=threads(workers),
+            n_workers=thread_count(workers),
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",  # without one it takes a port of its own choice on all addresses
             env={"POLARS_MAX_THREADS": "1"},

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class WasRead(Protocol):
-    """What is known of the logs beside their tables: `analyzer.run.Run` and its like."""
+    """What is known of the logs beside their tables: `analyzer.runs.run.Run` and its like."""
 
     def input(self, tables: Tables, cluster: Cluster | None, begun: float) -> Input: ...  # noqa: D102
     def signals(self, tables: Tables) -> dict[str, int]: ...  # noqa: D102
