@@ -10,6 +10,9 @@ statistic is therefore divided by a *dispersion*, the larger of two estimates (R
 - of clients: were all requests of an address to go to one group, the variance would grow by the sum of their squares
   over the requests. This is a bound from above; it counts where visitors' own addresses are in the log.
 
+Chi-square looks at all groups at once, so that among many groups one that stands out alone is lost in the chance of the
+others. It is therefore also asked of the group that stands out most how often chance makes any of them so busy.
+
 With millions of requests every difference is significant, so the size of the effect counts as well: a skew is both
 significant and beyond `UNEVEN`. Where even a group with twice the load of the others could hide in the noise, nothing
 is said (`Fit.detects`).
@@ -27,7 +30,7 @@ import polars as pl
 
 #: A group above this many times its share, or below its inverse, is beyond even.
 UNEVEN = 1.2
-#: A difference that chance makes less often than this is no noise.
+#: A difference that chance makes less often than this is no noise; there are two tests.
 ALPHA = 0.002
 #: Parts of a log that are compared with one another, and how many are needed to learn anything.
 BATCHES = 24
@@ -36,6 +39,8 @@ _FEWEST = 6
 _SHARED = 0.2
 #: The part of the noise that a skew must still stand out from: 99 % of the normal distribution.
 _SURE = 2.33
+#: From so many requests (of those that count) on, a binomial tail is as good as a normal one.
+_MANY = 1000
 #: So many degrees of freedom are as good as all.
 _ENDLESS = 1e4
 _STEPS, _EXACT = 1000, 1e-12
@@ -45,9 +50,10 @@ _STEPS, _EXACT = 1000, 1e-12
 class Fit:
     """Counts against expected shares.
 
-    `effect_size` is Cohen's w; `largest` and `least` are the extreme ratios of a share to the expected one.
-    `dispersion` says how many times wider counts spread than those of independent requests. `detects` says whether a
-    group with twice the load of the others would have been found.
+    `p_value` is how often chance makes such a difference, by the test that finds it rarer: chi-square's, or that of the
+    group that stands out most. `effect_size` is Cohen's w; `largest` and `least` are the extreme ratios of a share to
+    the expected one. `dispersion` says how many times wider counts spread than those of independent requests. `detects`
+    says whether a group with twice the load of the others would have been found.
     """
 
     chi_square: float
@@ -88,6 +94,7 @@ def fit(counts: pl.DataFrame, noise: pl.DataFrame) -> dict[int, Fit]:
     share = pl.col("requests") / pl.col("requests").sum()
     ratio = share / pl.col("expected")
     squared = (share - pl.col("expected")) ** 2 / pl.col("expected")
+    above = (share - pl.col("expected")) / (pl.col("expected") * (1 - pl.col("expected"))).sqrt()
     cases = (
         counts.group_by("case")
         .agg(
@@ -96,6 +103,8 @@ def fit(counts: pl.DataFrame, noise: pl.DataFrame) -> dict[int, Fit]:
             squared=squared.sum(),
             largest=ratio.max(),
             least=ratio.min(),
+            most=pl.col("requests").sort_by(above).last(),
+            most_expected=pl.col("expected").sort_by(above).last(),
         )
         .filter((pl.col("groups") > 1) & (pl.col("total") > 0))
         .join(noise, on="case", how="left")
@@ -114,12 +123,26 @@ def _fit(row: dict[str, Any]) -> Fit:
         chi_square=chi_square,
         degrees=freedom,
         dispersion=noise,
-        p_value=f_tail(chi_square / noise / freedom, freedom, degrees),
+        p_value=min(f_tail(chi_square / noise / freedom, freedom, degrees), _stands_out(row)),
         effect_size=math.sqrt(row["squared"]),
         largest=row["largest"],
         least=row["least"],
         detects=f_tail(hidden / freedom, freedom, degrees) < ALPHA,
     )
+
+
+def _stands_out(row: dict[str, Any]) -> float:
+    """How often chance makes any group as busy as the one that stands out most (Bonferroni's correction).
+
+    The rarer the requests that count are, the more lopsided is their number: then the binomial tail is the larger one.
+    """
+    total, most, share = row["total"] / row["dispersion"], row["most"] / row["dispersion"], row["most_expected"]
+    if most <= total * share or most >= total + 1:
+        return 1.0
+    tail = f_tail((most - total * share) ** 2 / (total * share * (1 - share)), 1, row["degrees"]) / 2
+    if most < _MANY:
+        tail = max(tail, _incomplete_beta(share, most, total - most + 1))
+    return min(1.0, tail * float(row["groups"]))
 
 
 def dispersion(cells: pl.DataFrame, clients: pl.DataFrame) -> pl.DataFrame:

@@ -77,6 +77,22 @@ def test_dispersion_makes_a_difference_noise() -> None:
     assert not compared(1200, 800, noise=40.0).detects
 
 
+def test_one_among_many_stands_out() -> None:
+    """Of 24 pods one with more than twice its share is found, where over all of them it would pass for noise."""
+    counts = [100] * 23 + [240]
+    of_all = f_tail(compared(*counts, noise=8.0).chi_square / 8 / 23, 23, 1e4)
+    found = compared(*counts, noise=8.0)
+    assert of_all > 0.005
+    assert found.p_value < 0.002
+    assert not found.fits
+    assert compared(*[100] * 23, 190, noise=8.0).fits
+
+
+def test_few_requests_are_counted_as_such() -> None:
+    """Of 30 requests over ten pods one has 12: binomial, for any of the ten, once in 6,543 times."""
+    assert compared(12, *[2] * 9).p_value == pytest.approx(1 / 6543, rel=1e-3)
+
+
 def test_other_shares_than_even_may_be_expected() -> None:
     """Two pods on one node and one on the other get 25, 25 and 50 % where nodes get the same."""
     assert not compared(2500, 2510, 4990).fits
@@ -115,9 +131,15 @@ def test_false_alarms(scores: Scores) -> None:
 
 
 def test_missed_skews(scores: Scores) -> None:
-    """Under one in a hundred placements with a pod at twice its share or more is called even."""
+    """Under one in a hundred placements with a pod at twice the load of the others is called even."""
     assert sum(score.skewed for score in scores.values()) > CASES / 3
     assert sum(score.missed for score in scores.values()) < 0.01 * sum(score.skewed for score in scores.values())
+
+
+def test_skews_that_are_not_found(scores: Scores) -> None:
+    """Of the skews that any test could tell, under one in a hundred is not called uneven, whatever is said instead."""
+    assert sum(score.clear for score in scores.values()) > 0.9 * sum(score.skewed for score in scores.values())
+    assert sum(score.lost for score in scores.values()) < 0.01 * sum(score.clear for score in scores.values())
 
 
 def test_enough_requests_always_tell(scores: Scores) -> None:
