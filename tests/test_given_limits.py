@@ -7,9 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analyzer.addresses.classify import Classifier
 from analyzer.addresses.ranges import to_number
 from analyzer.errors import UsageError
-from analyzer.jobs.given_limits import GivenLimits, need_durations
+from analyzer.jobs.given_limits import GivenLimits
+from analyzer.tables import Folds
 from analyzer.tables.limits import GRID
 
 
@@ -22,8 +24,8 @@ def test_nothing_given() -> None:
     """The shipped grid needs no more than times; so does a limit in requests per minute."""
     limits = GivenLimits().limits()
     assert [limit.rps for limit in limits] == list(GRID)
-    assert not need_durations(GivenLimits(rpm=[60]).limits())
-    assert need_durations(GivenLimits(connections=[5]).limits())
+    assert not Folds(Classifier(), GivenLimits(rpm=[60]).limits()).durations
+    assert Folds(Classifier(), GivenLimits(connections=[5]).limits()).durations
 
 
 def test_limits_of_an_ingress() -> None:

@@ -45,6 +45,7 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
 ) -> int:
     """List the known networks, say what an address is and why, or read a newer list of ranges."""
     from analyzer.jobs import networks as job  # noqa: PLC0415
+    from analyzer.jobs.given import Given  # noqa: PLC0415
     from analyzer.report.networks import render  # noqa: PLC0415
 
     sources_of_rules = {"cluster": cluster, "node": node, "lb": lb, "client": client, "private": private}
@@ -62,8 +63,7 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
     elif given_for_update:
         raise UsageError(f"{', '.join(given_for_update)}: expected --update with it")
     elif address:
-        found = job.explain_addresses(
-            address,
+        known = Given(
             cluster=cluster,
             node=node or (),
             lb=lb or (),
@@ -71,6 +71,7 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
             private=private or (),
             rules=rules or (),
         )
+        found = job.explain_addresses(address, known)
     elif given:
         raise UsageError(f"{', '.join(given)}: expected addresses with it")
     else:

@@ -46,6 +46,7 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
     length = options.as_span("--window", window)
     every = _seconds(interval)
     from analyzer.commands import live  # noqa: PLC0415
+    from analyzer.jobs.given import Given  # noqa: PLC0415
     from analyzer.jobs.watch import watch as begin  # noqa: PLC0415
     from analyzer.report.watched import as_json, as_line  # noqa: PLC0415
 
@@ -53,9 +54,7 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
         raise UsageError(
             "-: expected a log on standard input, got a terminal", hint="kubectl logs -f ... | logscan watch -"
         )
-    watching = begin(
-        source,
-        window=length.total_seconds() if length is not None else 0,
+    given = Given(
         cluster=cluster,
         controller=controller or (),
         log_format=log_format,
@@ -64,9 +63,9 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
         client=client or (),
         private=private or (),
         rules=rules or (),
-        by=by.value if by else None,
-        top=top,
     )
+    seconds = length.total_seconds() if length is not None else 0
+    watching = begin(source, given, window=seconds, by=by.value if by else None, top=top)
     try:
         if format_ is WatchFormat.TABLE and live.has_screen():
             last = live.show_screen(watching, every)

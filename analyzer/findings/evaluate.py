@@ -15,10 +15,11 @@ import polars as pl
 from analyzer.errors import RuleError
 from analyzer.findings.facts import SCHEMA
 from analyzer.findings.model import ANY, SEVERITIES, Finding
-from analyzer.findings.rules import load_body
+from analyzer.findings.rules import load_body, load_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from analyzer.findings.model import Fix, Rule
 
@@ -27,6 +28,13 @@ _PLAIN = re.compile(r"[\w.:/,+-]{1,253}", re.ASCII)
 _SHOWN = 3
 #: What a fix is for, from the least telling to the most, and the facts that say what is here.
 _FITS = {"platform": ("platform", "cloud"), "controller": ("controller",), "load_balancer": ("load_balancer",)}
+
+
+def usable_findings(folders: Sequence[Path]) -> list[Rule]:
+    """Load the shipped rules and those of `folders`, which are checked (`check`)."""
+    rules = load_findings(folders)
+    check(rules)
+    return rules
 
 
 def check(rules: Iterable[Rule]) -> None:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.addresses.asns import load_asns
-from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import UsageError
-from analyzer.findings.evaluate import check
-from analyzer.findings.rules import load_findings
-from analyzer.jobs.given import known_formats, names_of, open_cluster, time_span
-from analyzer.jobs.given_limits import GivenLimits, need_durations
+from analyzer.findings.evaluate import usable_findings
+from analyzer.jobs.given import Given, names_of, time_span
+from analyzer.jobs.given_limits import GivenLimits
 from analyzer.jobs.judging import Judge, WasRead
 from analyzer.jobs.progress import notebook_bar
 from analyzer.readings.geo_rules import GeoRules
@@ -22,7 +20,7 @@ from analyzer.runs.logs import Log
 from analyzer.runs.run import Run
 from analyzer.runs.threads import thread_count
 from analyzer.sources import find
-from analyzer.tables import Fold
+from analyzer.tables import Folds
 from analyzer.tables.limits import BURST_MULTIPLIER
 
 if TYPE_CHECKING:
@@ -143,89 +141,76 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         the report says so.
     """
     begun = time.perf_counter()
-    geo_rules = GeoRules.given(list(deny_country), list(allow_country), list(allowlist))
-    given = GivenLimits(
-        tuple(limit_rps),
-        tuple(limit_rpm),
-        tuple(limit_connections),
-        limit_burst_multiplier,
-        tuple(limit_allowlist),
-        tuple(kong_limit),
-        tuple(kong_sliding_limit),
-        tuple(envoy_limit),
+    given = Given(
+        cluster=cluster,
+        controller=controller,
+        log_format=log_format,
+        node=node,
+        lb=lb,
+        client=client,
+        private=private,
+        rules=rules,
     )
-    limits = given.limits()
-    if not 0 < limit_harm <= 100:
-        raise UsageError(f"--limit-harm: expected a percentage above 0 and up to 100, got {limit_harm:g}")
-    processors = thread_count(workers)
-    if by not in {None, "node", "zone", "pod", "source"}:
-        raise UsageError(f"--by: expected node, zone, pod or source, got {by!r}")
-    if top < 0:
-        raise UsageError(f"--top: expected 0 or more, got {top}")
-    known_cluster = open_cluster(cluster, list(controller))
-    more_rules = [Path(folder) for folder in rules]
-    finding_rules = load_findings(more_rules)
-    check(finding_rules)
-    classifier = Classifier(
-        declared=declared(node=node, lb=lb, client=client, private=private),
-        cluster=known_cluster.networks() if known_cluster else (),
-        extra_rules=more_rules,
+    tried = GivenLimits(
+        rps=tuple(limit_rps),
+        rpm=tuple(limit_rpm),
+        connections=tuple(limit_connections),
+        burst_multiplier=limit_burst_multiplier,
+        allowlist=tuple(limit_allowlist),
+        kong=tuple(kong_limit),
+        kong_sliding=tuple(kong_sliding_limit),
+        envoy=tuple(envoy_limit),
     )
-    database = _open_geo([Path(file) for file in geoip])
-    geo_rules.check(database.knows if database is not None else ())
-    asn_classes = load_asns(more_rules)
+    classifier = given.classifier()
+    folds = Folds(classifier, tried.limits(), tried.allowed())
+    judge = Judge(
+        classifier=classifier,
+        finding_rules=usable_findings(given.rules),
+        cluster=given.cluster,
+        by=by,
+        top=top,
+        limits=folds.limits,
+        limit_harm=limit_harm,
+        geo_rules=GeoRules.given(list(deny_country), list(allow_country), list(allowlist)),
+        database=_open_geo([Path(file) for file in geoip]),
+        asn_classes=load_asns(given.rules),
+    )
     span = time_span(since, until)
     _check_state(state, span, window, cluster_engine)
-    sources, known = find(names_of(source), span), known_formats(more_rules, log_format, known_cluster)
+    threads = thread_count(workers)
+    sources, known = find(names_of(source), span), given.formats()
     read: WasRead
     with notebook_bar(progress) as watched:
         if state is not None:
             from analyzer.runs.increment import Settings, made_with, read_increment  # noqa: PLC0415 - only with a state
 
-            settings = Settings(
-                labels=classifier,
-                limits=limits,
-                allowed=given.allowed(),
-                allowlist=given.allowlist,
-                durations=need_durations(limits),
-                made_with=made_with(classifier, log_format, more_rules),
-            )
             read = read_increment(
                 os.fspath(state),
                 sources,
                 known,
-                settings,
+                Settings(
+                    folds=folds,
+                    allowlist=tried.allowlist,
+                    made_with=made_with(classifier, log_format, given.rules),
+                ),
                 window=window,
-                workers=processors,
+                workers=threads,
                 rejects=rejects,
                 progress=watched,
                 say=say,
             )
             tables = read.tables()
         else:
-            fold = Fold(classifier, limits, given.allowed())
+            fold = folds.new()
             logs = [Log(number, found) for number, found in enumerate(sources)]
-            read = Run(logs, known, fold, span, watched, durations=need_durations(limits))
-            if cluster_engine is None:
-                read.read(processors, rejects)
-                tables = fold.tables()
-            else:
-                from analyzer.runs.scale_out import Folds, read_on_cluster  # noqa: PLC0415 - only where it is wanted
+            read = Run(logs, known, fold, span, watched, durations=folds.durations)
+            if cluster_engine is not None:
+                from analyzer.runs.scale_out import read_on_cluster  # noqa: PLC0415 - only where it is wanted
 
-                folds = Folds(classifier, limits, given.allowed())
                 tables = read_on_cluster(cluster_engine, read, folds, workers=workers, rejects=rejects)
-    judge = Judge(
-        classifier=classifier,
-        finding_rules=finding_rules,
-        cluster=known_cluster,
-        by=by,
-        top=top,
-        limits=limits,
-        limit_harm=limit_harm,
-        geo_rules=geo_rules,
-        database=database,
-        asn_classes=asn_classes,
-    )
+            else:
+                read.read(threads, rejects)
+                tables = fold.tables()
     return judge.judge(read, tables, begun).report
 
 

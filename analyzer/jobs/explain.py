@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer._version import __version__
-from analyzer.findings.evaluate import check, fill, filled
+from analyzer.findings.evaluate import fill, filled, usable_findings
 from analyzer.findings.facts import FACTS
-from analyzer.findings.rules import chosen, load_body, load_findings
+from analyzer.findings.rules import chosen, load_body
 from analyzer.report.explanation import Explanations, FactExplained, FindingExplained
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def explain(wanted: Sequence[str] = (), *, rules: Iterable[str | os.PathLike[str
     RuleError
         For a rule that cannot be used.
     """
-    known = load_findings([Path(folder) for folder in rules])
-    check(known)
+    known = usable_findings([Path(folder) for folder in rules])
     listed = [chosen(known, each, "explain") for each in wanted] or sorted(known, key=lambda rule: rule.id)
     return Explanations(
         version=__version__,

@@ -8,6 +8,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import FormatError, UsageError
 from analyzer.parsing.detect import to_choose_from
 from analyzer.parsing.envelopes import load_envelopes
@@ -29,7 +30,65 @@ def names_of(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
     return [source] if isinstance(source, (str, os.PathLike)) else list(source)
 
 
-def open_cluster(given: Cluster | str | os.PathLike[str] | None, controllers: Sequence[str]) -> Cluster | None:
+class Given:
+    """What a user says of the place that logs are from, whatever is done with them.
+
+    Parameters
+    ----------
+    cluster, controller, log_format, node, lb, client, private, rules
+        As those of `analyzer.jobs.analyze.analyze`.
+
+    Attributes
+    ----------
+    cluster
+        What was loaded of the cluster file, where there is one.
+    log_format
+        As it was given.
+    rules
+        Folders with more rules.
+
+    Raises
+    ------
+    LogscanError
+        For what cannot be meant, and a cluster file that cannot be read.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options that commands share
+        self,
+        *,
+        cluster: Cluster | str | os.PathLike[str] | None = None,
+        controller: Iterable[str] = (),
+        log_format: str | None = None,
+        node: Iterable[str] = (),
+        lb: Iterable[str] = (),
+        client: Iterable[str] = (),
+        private: Iterable[str] = (),
+        rules: Iterable[str | os.PathLike[str]] = (),
+    ) -> None:
+        self.cluster = _open_cluster(cluster, list(controller))
+        self.log_format = log_format
+        self.rules = [Path(folder) for folder in rules]
+        self._declared = declared(node=node, lb=lb, client=client, private=private)
+
+    def classifier(self) -> Classifier:
+        """Says by ranges what addresses are."""
+        return Classifier(self._declared, self.cluster.networks() if self.cluster else (), self.rules)
+
+    def formats(self) -> Known:
+        """What a log may be: of the given format, or of any, those of the cluster's controllers first.
+
+        A format that nginx itself would refuse is no format of any line.
+        """
+        configured: list[LineFormat] = []
+        for controller in self.cluster.controllers if self.cluster is not None else ():
+            if controller.log_format is not None:
+                with suppress(FormatError):
+                    name = f"{controller.namespace}/{controller.name}"
+                    configured.append(compile_format(controller.log_format, name))
+        return to_choose_from(load_formats(self.rules), load_envelopes(self.rules), self.log_format, configured)
+
+
+def _open_cluster(given: Cluster | str | os.PathLike[str] | None, controllers: Sequence[str]) -> Cluster | None:
     """The cluster file, where there is one."""
     if not isinstance(given, str | os.PathLike):
         if controllers:
@@ -38,19 +97,6 @@ def open_cluster(given: Cluster | str | os.PathLike[str] | None, controllers: Se
     from analyzer.addresses.cluster import Cluster  # noqa: PLC0415 - many modules, read only with a cluster file
 
     return Cluster.load(Path(given), controllers)
-
-
-def known_formats(rules: Sequence[Path], log_format: str | None, cluster: Cluster | None) -> Known:
-    """What a log may be: of the formats that `log_format` means, or of any, those of the cluster's controllers first.
-
-    A format that nginx itself would refuse is no format of any line.
-    """
-    configured: list[LineFormat] = []
-    for controller in cluster.controllers if cluster is not None else ():
-        if controller.log_format is not None:
-            with suppress(FormatError):
-                configured.append(compile_format(controller.log_format, f"{controller.namespace}/{controller.name}"))
-    return to_choose_from(load_formats(rules), load_envelopes(rules), log_format, configured)
 
 
 def time_span(since: datetime | None, until: datetime | None) -> Span:

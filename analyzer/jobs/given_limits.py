@@ -82,11 +82,6 @@ class GivenLimits:
         return RangeTable.build((first, last, 1) for first, last in ranges)
 
 
-def need_durations(limits: Iterable[Limit]) -> bool:
-    """Whether it matters how long a request lasted, or when it began."""
-    return any(not limit.stands_alone for limit in limits)
-
-
 def _windows(option: str, text: str, names: Iterable[str]) -> list[tuple[str, int]]:
     """Pairs of a window and a number: ``second:5,minute:100``."""
     known = list(names)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import polars as pl
 
 from analyzer._version import __version__
+from analyzer.errors import UsageError
 from analyzer.findings.evaluate import findings
 from analyzer.findings.facts import read_facts
 from analyzer.findings.log_facts import Read
@@ -65,6 +66,16 @@ class Judge:
     geo_rules: GeoRules = field(default_factory=GeoRules)
     database: GeoDatabase | None = None
     asn_classes: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what a user may say wrongly."""
+        if self.by not in {None, "node", "zone", "pod", "source"}:
+            raise UsageError(f"--by: expected node, zone, pod or source, got {self.by!r}")
+        if self.top < 0:
+            raise UsageError(f"--top: expected 0 or more, got {self.top}")
+        if not 0 < self.limit_harm <= 100:
+            raise UsageError(f"--limit-harm: expected a percentage above 0 and up to 100, got {self.limit_harm:g}")
+        self.geo_rules.check(self.database.knows if self.database is not None else ())
 
     def judge(self, read: WasRead, tables: Tables, begun: float) -> Judged:
         """Read the report off `tables`; `begun` is when the run did (`time.perf_counter`)."""

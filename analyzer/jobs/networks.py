@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer._version import __version__
-from analyzer.addresses.classify import Classifier, declared
-from analyzer.addresses.cluster import Cluster
 from analyzer.addresses.networks import load_networks
 from analyzer.addresses.published import LARGEST, Said, merge, read_published, to_toml
 from analyzer.addresses.ranges import format_range, network_ranges
@@ -33,8 +31,10 @@ from analyzer.report.networks import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from analyzer.addresses.classify import Classifier
     from analyzer.addresses.networks import NetworkFile
     from analyzer.addresses.published_list import Published
+    from analyzer.jobs.given import Given
 
 _MOST = 1_000
 
@@ -46,22 +46,13 @@ def list_networks(rules: Iterable[str | os.PathLike[str]] = ()) -> Networks:
     return Networks(version=__version__, networks=[_file(file, today) for file in files])
 
 
-def explain_addresses(  # noqa: PLR0913 - the options of the command line
-    texts: Iterable[str],
-    *,
-    cluster: str | os.PathLike[str] | None = None,
-    node: Iterable[str] = (),
-    lb: Iterable[str] = (),
-    client: Iterable[str] = (),
-    private: Iterable[str] = (),
-    rules: Iterable[str | os.PathLike[str]] = (),
-) -> Networks:
-    """Say what addresses and CIDRs are and which rules have them, by ranges alone, with the options of `analyze`.
+def explain_addresses(texts: Iterable[str], given: Given) -> Networks:
+    """Say what addresses and CIDRs are and which rules have them, by ranges alone.
 
     Raises
     ------
     LogscanError
-        Where a text is neither, or what was given cannot be read.
+        Where a text is neither.
     """
     asked = []
     for text in texts:
@@ -70,9 +61,7 @@ def explain_addresses(  # noqa: PLR0913 - the options of the command line
         except ValueError as error:
             hint = "logscan networks --update reads files" if os.path.exists(text) else None
             raise UsageError(str(error).replace("a CIDR", "an address or a CIDR", 1), hint) from error
-    said = declared(node=node, lb=lb, client=client, private=private)
-    facts = Cluster.load(os.fspath(cluster)).networks() if cluster is not None else ()
-    classifier = Classifier(said, facts, [Path(folder) for folder in rules])
+    classifier = given.classifier()
     return Networks(version=__version__, addresses=[_address(text, ranges, classifier) for text, ranges in asked])
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.forwarded import Trusted
 from analyzer.errors import UsageError
-from analyzer.jobs.given import known_formats, names_of, open_cluster, time_span
+from analyzer.jobs.given import Given, names_of, time_span
 from analyzer.runs.row_reading import Reading
 from analyzer.runs.row_scan import COLUMNS
 from analyzer.runs.threads import thread_count
@@ -125,26 +123,28 @@ def scan(  # noqa: PLR0913 - the options of the command line
     [167, 167]
     """
     span = time_span(since, until)
-    known_cluster = open_cluster(cluster, list(controller))
-    more_rules = [Path(folder) for folder in rules]
+    given = Given(
+        cluster=cluster,
+        controller=controller,
+        log_format=log_format,
+        node=node,
+        lb=lb,
+        client=client,
+        private=private,
+        rules=rules,
+    )
     if on_unreadable not in {"warn", "ignore", "raise"}:
         raise UsageError(f"on_unreadable: expected warn, ignore or raise, got {on_unreadable!r}")
-    said = declared(node=node, lb=lb, client=client, private=private)
 
     @cache
     def trusted() -> Trusted:
-        classifier = Classifier(said, known_cluster.networks() if known_cluster else (), more_rules)
+        classifier = given.classifier()
         return Trusted(
             lambda addresses: classifier.label(addresses.alias("address").to_frame())["class"].is_in(_PROXIES)
         )
 
     reading = Reading(
-        find(names_of(source), span),
-        known_formats(more_rules, log_format, known_cluster),
-        known_cluster,
-        trusted,
-        on_unreadable,
-        thread_count(workers),
+        find(names_of(source), span), given.formats(), given.cluster, trusted, on_unreadable, thread_count(workers)
     )
     frame = register_io_source(reading.frames, schema=COLUMNS, is_pure=True, explain_name="logscan")
     if span[0] is not None:

@@ -5,14 +5,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.addresses.classify import Classifier, declared
-from analyzer.errors import UsageError
-from analyzer.findings.evaluate import check
-from analyzer.findings.rules import load_findings
-from analyzer.jobs.given import known_formats, open_cluster
+from analyzer.findings.evaluate import usable_findings
 from analyzer.jobs.judging import Judge
 from analyzer.jobs.window import Window
 from analyzer.parsing.detect import HEAD, Shape, by_detail, detect, detect_head
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
+    from analyzer.jobs.given import Given
     from analyzer.parsing.detect import Known
     from analyzer.readings.skew import By
     from analyzer.report.model import Report
@@ -138,7 +134,7 @@ class Watch:
         self._follower.close()
 
     def _new_run(self) -> Run:
-        run = Run([], self._known, Fold(self._judge.classifier, []), (None, None), None)
+        run = Run([], self._known, Fold(self._judge.classifier), (None, None), None)
         run.layouts = self._layouts
         return run
 
@@ -193,39 +189,19 @@ class Watch:
         self._noted = noted
 
 
-def watch(  # noqa: PLR0913 - the options of the command line
-    source: Iterable[str | os.PathLike[str]],
-    *,
-    window: float,
-    cluster: str | os.PathLike[str] | None,
-    controller: Iterable[str],
-    log_format: str | None,
-    node: Iterable[str],
-    lb: Iterable[str],
-    client: Iterable[str],
-    private: Iterable[str],
-    rules: Iterable[str | os.PathLike[str]],
-    by: By | None,
-    top: int,
-) -> Watch:
-    """Begin to follow logs; the options are those of `analyzer.jobs.analyze.analyze`, `window` is in seconds.
+def watch(source: Iterable[str | os.PathLike[str]], given: Given, *, window: float, by: By | None, top: int) -> Watch:
+    """Begin to follow logs; `window` is in seconds, `by` and `top` are as those of `analyzer.jobs.analyze.analyze`.
 
     Raises
     ------
     LogscanError
         For options that cannot be meant and logs that are not there.
     """
-    if top < 0:
-        raise UsageError(f"--top: expected 0 or more, got {top}")
-    known_cluster = open_cluster(cluster, list(controller))
-    more_rules = [Path(folder) for folder in rules]
-    finding_rules = load_findings(more_rules)
-    check(finding_rules)
-    classifier = Classifier(
-        declared=declared(node=node, lb=lb, client=client, private=private),
-        cluster=known_cluster.networks() if known_cluster else (),
-        extra_rules=more_rules,
+    judge = Judge(
+        classifier=given.classifier(),
+        finding_rules=usable_findings(given.rules),
+        cluster=given.cluster,
+        by=by,
+        top=top,
     )
-    judge = Judge(classifier=classifier, finding_rules=finding_rules, cluster=known_cluster, by=by, top=top)
-    known = known_formats(more_rules, log_format, known_cluster)
-    return Watch(Follower(source), known, judge, window)
+    return Watch(Follower(source), given.formats(), judge, window)

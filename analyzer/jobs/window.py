@@ -68,7 +68,7 @@ class Window:
         self._classifier = classifier
         self._numbers: dict[Stream, int] = {}
         self._next = 0
-        self._none = frames_of(Fold(classifier, []).tables())
+        self._none = frames_of(Fold(classifier).tables())
         self._recent: list[Slice] = []
         self._parts: deque[Slice] = deque()
         self._before = Slice(0.0)

@@ -35,14 +35,11 @@ if TYPE_CHECKING:
 
     from analyzer.addresses.classify import Classifier
     from analyzer.addresses.cluster import Cluster
-    from analyzer.addresses.ranges import RangeTable
     from analyzer.parsing.detect import Known
     from analyzer.sources import Source
     from analyzer.state.changes import Change, Changes
     from analyzer.state.state import Frames, State
-    from analyzer.tables import Tables
-    from analyzer.tables.limits import Limit
-    from analyzer.tables.timeline import Labels
+    from analyzer.tables import Folds, Tables
 
 _MADE_WITH = {
     "networks": "what addresses are (the cluster file, --node and its like, --rules)",
@@ -54,11 +51,8 @@ _MADE_WITH = {
 class Settings:
     """What tables hang on beside the logs; `made_with` tells by digests whether some of it has changed."""
 
-    labels: Labels
-    limits: Sequence[Limit]
-    allowed: RangeTable | None
+    folds: Folds
     allowlist: Sequence[str]
-    durations: bool
     made_with: Mapping[str, str]
 
 
@@ -192,8 +186,8 @@ def read_increment(  # noqa: PLR0913 - what a run needs, and the state
         changes = find_changes(sources, state.ledger)
         logs = [_log(number, change, state) for number, change in enumerate(changes.to_read)]
         writer = Recorder(state, changes)
-        cells = Cells(settings.labels, settings.limits, settings.allowed, saved=writer.saved, goes_on=writer.goes_on)
-        run = Run(logs, known, cells, (None, None), progress, durations=settings.durations, go_on=True)
+        cells = Cells(settings.folds, saved=writer.saved, goes_on=writer.goes_on)
+        run = Run(logs, known, cells, (None, None), progress, durations=settings.folds.durations, go_on=True)
         writer.run, writer.cells, run.closed = run, cells, writer.close
         run.read(workers, rejects)
         run.logs += [_refused(len(run.logs) + at, *refused) for at, refused in enumerate(changes.refused)]
@@ -213,7 +207,7 @@ def made_with(labels: Classifier, log_format: str | None, rules: Sequence[Path])
 
 def _check(state: State, settings: Settings) -> list[str]:
     """Whether what is to come can be added to what there is; return what one should know of that."""
-    limits = [f"{limit.controller} {limit.name} {limit.policy}" for limit in settings.limits]
+    limits = [f"{limit.controller} {limit.name} {limit.policy}" for limit in settings.folds.limits]
     limits += [f"limit-allowlist {cidr}" for cidr in settings.allowlist]
     if state.manifest.setdefault("limits", limits) != limits:
         changed = sorted({*limits} ^ {*state.manifest["limits"]})

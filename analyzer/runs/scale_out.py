@@ -25,20 +25,16 @@ from analyzer.runs.piece_scan import SAMPLES
 from analyzer.runs.rejects import Rejects
 from analyzer.runs.run import Run, Stream
 from analyzer.runs.threads import thread_count
-from analyzer.tables import Fold
 from analyzer.tables.merge import frames_of, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from analyzer.addresses.ranges import RangeTable
     from analyzer.parsing.detect import Known
     from analyzer.report.model import RejectedSample
     from analyzer.sources import Source
-    from analyzer.tables import Tables
-    from analyzer.tables.limits import Limit
-    from analyzer.tables.timeline import Labels
+    from analyzer.tables import Folds, Tables
 
 #: Stored bytes and sources of a task at most: so many that its result, up to tens of MB, costs little beside it.
 _TASK_BYTES, _TASK_SOURCES = 512 << 20, 1000
@@ -51,18 +47,6 @@ _SUMMED, _SUMMED_HERE = 8, 4
 _WAIT_SECONDS = 10
 
 
-class Folds(NamedTuple):
-    """What a fold is made with."""
-
-    labels: Labels
-    limits: Sequence[Limit]
-    allowed: RangeTable | None
-
-    def new(self) -> Fold:
-        """A fold."""
-        return Fold(*self)
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """What all tasks of a run share. `alone` says that there is but one source, whose failure is the run's."""
@@ -70,7 +54,6 @@ class Job:
     known: Known
     folds: Folds
     span: tuple[datetime | None, datetime | None]
-    durations: bool
     alone: bool
     keep_rejected: bool
 
@@ -126,7 +109,7 @@ def read_on_cluster(
     sources = [log.source for log in run.logs]
     if any(source.uri == "-" for source in sources):
         raise UsageError("--cluster-engine: expected logs that the workers can read, got standard input")
-    job = Job(run.known, folds, run.span, run.durations, len(sources) == 1, rejects is not None)
+    job = Job(run.known, folds, run.span, len(sources) == 1, rejects is not None)
     with Rejects(rejects, [source.uri for source in sources]) as rejects_file, ExitStack() as stack:
         client = _connect(stack, engine, address, workers)
         stack.enter_context(client.as_current())
@@ -258,7 +241,7 @@ def _read(job: Job, task: Task) -> Part:
     """Read the logs of a task; runs on a worker."""
     logs = [Log(task.first + at, source) for at, source in enumerate(task.sources)]
     fold = job.folds.new()
-    run = Run(logs, job.known, fold, job.span, progress=None, durations=job.durations, go_on=not job.alone)
+    run = Run(logs, job.known, fold, job.span, progress=None, durations=job.folds.durations, go_on=not job.alone)
     with tempfile.TemporaryDirectory() as folder:
         rejects = os.path.join(folder, "rejects") if job.keep_rejected else None
         run.read(1, rejects)

@@ -3,7 +3,7 @@
 Nothing here judges an address or a number; `analyzer.readings` does.
 """
 
-from analyzer.tables.fold import Fold, Tables
+from analyzer.tables.fold import Fold, Folds, Tables
 from analyzer.tables.limits import Limit, limit_grid
 
-__all__ = ["Fold", "Limit", "Tables", "limit_grid"]
+__all__ = ["Fold", "Folds", "Limit", "Tables", "limit_grid"]

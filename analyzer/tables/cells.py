@@ -18,11 +18,9 @@ from analyzer.tables.limited import LimitTable
 from analyzer.tables.merge import LIMIT, PLACE, add_up, frames_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-    from analyzer.addresses.ranges import RangeTable
-    from analyzer.tables.limits import Limit
-    from analyzer.tables.timeline import Labels
+    from analyzer.tables.fold import Folds
 
     Saved = Mapping[str, pl.DataFrame]
 
@@ -48,12 +46,8 @@ class Cells:
 
     Parameters
     ----------
-    labels
-        Says by ranges what addresses are.
-    limits
-        The rate limits to try.
-    allowed
-        Addresses that no limit is for.
+    folds
+        What they are made with.
     saved
         How the limits stood where a stream (its number) was left; None where it is new.
     goes_on
@@ -62,30 +56,27 @@ class Cells:
 
     def __init__(
         self,
-        labels: Labels,
-        limits: Sequence[Limit],
-        allowed: RangeTable | None = None,
+        folds: Folds,
         *,
         saved: Callable[[int], Saved | None] = lambda _: None,
         goes_on: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        self._labels = labels
-        self._allowed = allowed
-        self._limits = limits
+        self._folds = folds
         self._saved = saved
         self._goes_on = goes_on
         self._limited: dict[int, _Limited] = {}
         self._open: dict[tuple[int, object], Fold] = {}
         self._left: dict[int, Left] = {}
         self._parts: dict[str, list[pl.DataFrame]] = {}
-        for name, frame in frames_of(Fold(labels, ()).tables()).items():
+        for name, frame in frames_of(Fold(folds.labels).tables()).items():
             self._keep(name, frame.clear(), None, None)
 
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one stream (its number), which come in the order of its log."""
         hours = _hours(rows)
         if source not in self._limited:
-            table = _Limited(LimitTable(self._labels, self._limits, new_address_table(), self._allowed))
+            labels, limits, allowed = self._folds
+            table = _Limited(LimitTable(labels, limits, new_address_table(), allowed))
             saved = self._saved(source)
             if saved is not None:
                 table.table.restore(0, saved, exact_times=exact_times)
@@ -94,7 +85,7 @@ class Cells:
             for where, rejected in self._limited[source].add(hour, part, exact_times=exact_times):
                 self._keep("limits", rejected, source, where)
         for hour, part in _by_hour(rows, hours):
-            fold = self._open.pop((source, hour), None) or Fold(self._labels, (), self._allowed)
+            fold = self._open.pop((source, hour), None) or self._folds._replace(limits=()).new()
             self._open[source, hour] = fold
             fold.add(source, part, exact_times=exact_times)
             if len(self._open) > _OPEN:

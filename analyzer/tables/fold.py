@@ -21,7 +21,7 @@ Every column is summed, or-ed, or a minimum or maximum, so that tables of parts 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -73,6 +73,23 @@ def fold_outputs(layout: Layout, *, durations: bool = False) -> list[Output]:
     return [*narrow_outputs(layout), *chain_outputs(layout), *limit_outputs(layout, durations=durations)]
 
 
+class Folds(NamedTuple):
+    """What folds are made with, so that the tables of all of them add up: see `Fold`."""
+
+    labels: Labels
+    limits: Sequence[Limit] = ()
+    allowed: RangeTable | None = None
+
+    @property
+    def durations(self) -> bool:
+        """Whether it matters how long a request lasted, or when it began."""
+        return any(not limit.stands_alone for limit in self.limits)
+
+    def new(self) -> Fold:
+        """A fold."""
+        return Fold(*self)
+
+
 class Fold:
     """Adds up the tables of a run.
 
@@ -86,7 +103,7 @@ class Fold:
         Addresses that no limit is for.
     """
 
-    def __init__(self, labels: Labels, limits: Sequence[Limit], allowed: RangeTable | None = None) -> None:
+    def __init__(self, labels: Labels, limits: Sequence[Limit] = (), allowed: RangeTable | None = None) -> None:
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
         self._chains = ChainTable(labels)
