@@ -196,7 +196,8 @@ def _matching(store: ObjectStore, url: Url, *, is_glob: bool) -> Iterator[Object
     # Directory buckets have no order (docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html).
     ordered = not url.bucket.endswith("--x-s3") and len(begin) > len(folder)
     if ordered and ord(begin[-1]) > 0x20:
-        offset = f"{begin[:-1]}{chr(ord(begin[-1]) - 1)}~"  # begins before the first key that may match
+        # Before the first key that may match; a slash would end a segment, which none may do that is empty.
+        offset = f"{begin[:-1]}{chr(ord(begin[-1]) - 1).replace('/', '.')}~"
     fits = re.compile(glob_pattern(url.key) if is_glob else re.escape(begin) + ".*", re.DOTALL).fullmatch
     for page in obstore.list(store, folder or None, offset=offset, chunk_size=_PAGE):
         for about in page:

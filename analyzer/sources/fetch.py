@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.errors import SourceError
 from analyzer.sources.buckets import bare_etag, failure, open_store, parse_url
+from analyzer.sources.buffers import Buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from analyzer.sources.find import Source
 
 #: Bytes of a request, and of what was fetched or is being fetched and not read yet, at most.
-PART = 8 << 20
-AHEAD = 64 << 20
+PART = 4 << 20
+AHEAD = 32 << 20
 #: Requests at the same time.
 CONNECTIONS = 16
 #: Ranges ahead, however small.
@@ -59,6 +60,7 @@ class Fetcher:
         self._changed = Condition()
         self._closed = False
         self._threads: list[Thread] = []
+        self._buffers = Buffers(part)
 
     def _ranges(self) -> Iterator[_Range]:
         for number, source in enumerate(self.objects):
@@ -71,10 +73,12 @@ class Fetcher:
     def open(self, source: Source) -> StoredObject:
         """Begin to fetch an object and those after it."""
         if not self._threads:
-            wanted = sum(-(-(each.size or 0) // self._part) for each in self.objects)
+            sizes = [each.size or 0 for each in self.objects]
+            wanted = sum(-(-size // self._part) for size in sizes)
+            at_once = 1 + self._ahead * wanted // max(1, sum(sizes))
             self._threads = [
                 Thread(target=self._work, name="logscan-fetch", daemon=True)
-                for _ in range(min(CONNECTIONS, 1 + self._ahead // self._part, wanted))
+                for _ in range(min(CONNECTIONS, at_once, wanted))
             ]
             for thread in self._threads:
                 thread.start()
@@ -143,10 +147,16 @@ class Fetcher:
         from obstore.exceptions import BaseError, PreconditionError  # noqa: PLC0415
 
         if_match = f'"{source.etag}"' if source.etag else None
+        size, got = wanted.stop - wanted.start, 0
+        content = memoryview(self._buffers.new() if size > self._part // 2 else bytearray(size))[:size]
         try:
             answer = obstore.get(store, url.key, options={"range": (wanted.start, wanted.stop), "if_match": if_match})
             same = (bare_etag(answer.meta), answer.meta["size"]) == (source.etag, source.size)
-            content = memoryview(answer.bytes())
+            # As they come: a whole answer in one piece would be fresh memory each time.
+            for piece in answer.stream(min_chunk_size=1) if same else ():
+                come = memoryview(piece)[: size - got]
+                content[got : got + len(come)] = come
+                got += len(come)
         except PreconditionError:
             same = False
         except FileNotFoundError:
@@ -156,11 +166,14 @@ class Fetcher:
             raise SourceError(str(said).removeprefix(f"{url}: "), said.hint) from None
         if not same:
             raise SourceError("was written anew while it was read", hint="read it again")
-        if len(content) != wanted.stop - wanted.start:
-            raise SourceError(
-                f"cannot be read further than byte {wanted.start + len(content):,}: the answer ends there"
-            )
+        if got != size:
+            raise SourceError(f"cannot be read further than byte {wanted.start + got:,}: the answer ends there")
         return content
+
+    def free(self, content: memoryview) -> None:
+        """What `fetch` returned is not needed any more."""
+        if isinstance(content.obj, bytearray) and len(content.obj) == self._part:
+            self._buffers.free(content.obj)
 
     def leave(self, number: int) -> None:
         """No more of an object is wanted."""
@@ -177,6 +190,7 @@ class Fetcher:
         with self._changed:
             self._closed = True
             self._done.clear()
+            self._buffers.close()
             self._changed.notify_all()
 
 
@@ -188,7 +202,7 @@ class StoredObject:
         self._number = number
         self._take: Callable[[_Range], memoryview] = partial(fetcher.take, stored=self)
         self._coming = fetcher.ranges(number)
-        self._first = self._part = memoryview(b"")
+        self._fetched = self._first = self._part = memoryview(b"")
         self.bytes_read = 0
         self.stopped = False
 
@@ -203,9 +217,11 @@ class StoredObject:
             wanted = next(self._coming, None)
             if wanted is None:
                 return 0
+            self._fetcher.free(self._fetched)
             try:
-                self._part = self._take(wanted)
+                self._fetched = self._part = self._take(wanted)
             except SourceError as error:
+                self._fetched = memoryview(b"")
                 place = f"from byte {self.bytes_read:,} on: " if self.bytes_read else ""
                 raise SourceError(f"{place}{error}", error.hint) from None
             self._first = self._part if not self.bytes_read else memoryview(b"")

@@ -8,6 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from analyzer.errors import SourceError
+from analyzer.sources import reading
+from analyzer.sources.buffers import Buffers
 from analyzer.sources.compression import MAGIC, kind_of
 from analyzer.sources.fetch import AHEAD, PART, Fetcher
 from analyzer.sources.reading import File
@@ -38,6 +40,7 @@ class Opener:
     def __init__(self, sources: Sequence[Source], *, whole: bool = True) -> None:
         part, ahead = (PART, AHEAD) if whole else (_FIRST_BYTES, 0)
         self._fetcher = Fetcher([source for source in sources if source.in_bucket], part, ahead)
+        self._buffers = Buffers(reading.MAX_LINE)
 
     def open(self, source: Source, begin: int = 0) -> Reader:
         """Open one; a plain file may be read from a byte on that begins a line.
@@ -49,7 +52,7 @@ class Opener:
         """
         name = "standard input" if source.uri == "-" else source.uri or '""'
         try:
-            return Stream(self._fetcher.open(source)) if source.in_bucket else _open_file(source, begin)
+            return self._open_object(source) if source.in_bucket else self._open_file(source, begin)
         except FileNotFoundError:
             raise SourceError(f"{name}: expected a file, a directory, a glob or -, found nothing there") from None
         except OSError as error:
@@ -57,25 +60,28 @@ class Opener:
         except SourceError as error:
             raise SourceError(f"{name}: {error}", error.hint) from None
 
+    def _open_object(self, source: Source) -> Reader:
+        return Stream(self._fetcher.open(source), self._buffers)
+
+    def _open_file(self, source: Source, begin: int) -> Reader:
+        if source.uri == "-" and sys.__stdin__ is None:
+            raise SourceError("cannot be read: it is closed")
+        fd = os.dup(0) if source.uri == "-" else os.open(source.uri, os.O_RDONLY)
+        try:
+            if source.uri != "-" and stat.S_ISREG(os.fstat(fd).st_mode) and kind_of(os.pread(fd, MAGIC, 0)) is None:
+                return File(fd, begin)
+            stored: Stored = Descriptor(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return Stream(stored, self._buffers)
+
     def close(self) -> None:
         """Fetch no more."""
         self._fetcher.close()
+        self._buffers.close()
 
 
 def open_source(source: Source) -> Reader:
     """Open a source whose beginning is wanted, as `Opener` does."""
     return Opener([source], whole=False).open(source)
-
-
-def _open_file(source: Source, begin: int) -> Reader:
-    if source.uri == "-" and sys.__stdin__ is None:
-        raise SourceError("cannot be read: it is closed")
-    fd = os.dup(0) if source.uri == "-" else os.open(source.uri, os.O_RDONLY)
-    try:
-        if source.uri != "-" and stat.S_ISREG(os.fstat(fd).st_mode) and kind_of(os.pread(fd, MAGIC, 0)) is None:
-            return File(fd, begin)
-        stored: Stored = Descriptor(fd)
-    except BaseException:
-        os.close(fd)
-        raise
-    return Stream(stored)

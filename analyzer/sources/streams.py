@@ -21,6 +21,7 @@ from analyzer.sources.reading import BOM, HEAD, Block, Held, Piece, behind_cut, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from analyzer.sources.buffers import Buffers
     from analyzer.sources.reading import OpenEnd
 
 #: Bytes of a piece: small at first, so that scanning begins, and never so large that much is left to scan at the end.
@@ -142,28 +143,6 @@ class _Filled:
         return 0
 
 
-class _Buffers:
-    """Buffers that are used again, because fresh memory costs more than what is done in it."""
-
-    def __init__(self) -> None:
-        self._free: list[bytearray] = []
-        self._closed = False
-
-    def new(self) -> bytearray:
-        try:
-            return self._free.pop()
-        except IndexError:
-            return bytearray(reading.MAX_LINE)
-
-    def free(self, buffer: bytearray) -> None:
-        if not self._closed:
-            self._free.append(buffer)
-
-    def close(self) -> None:
-        self._closed = True
-        self._free.clear()
-
-
 class _Made(NamedTuple):
     blocks: list[Block]
     bytes_read: int
@@ -188,11 +167,19 @@ def _make(stored: Stored, text: _Filled, new: Callable[[], bytearray]) -> Iterat
 
 
 class Stream:
-    """A source that is read forward, once; it takes over what is stored."""
+    """A source that is read forward, once; it takes over what is stored.
 
-    def __init__(self, stored: Stored) -> None:
+    Parameters
+    ----------
+    stored
+        The source.
+    buffers
+        What its blocks are made in, each for a line of the longest kind at least.
+    """
+
+    def __init__(self, stored: Stored, buffers: Buffers) -> None:
         self._stored = stored
-        self._buffers = _Buffers()
+        self._buffers = buffers
         self._ahead: Ahead[_Made] | None = None
         self.error: str | None = None
         self.bytes_read = 0
@@ -280,7 +267,6 @@ class Stream:
         if self._ahead is not None:
             self._ahead.join()
         self._stored.close()
-        self._buffers.close()
 
     def close(self) -> None:
         """See `Reader`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import string
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -71,11 +72,22 @@ def _report(server: Server, tmp_path: Path, *args: str) -> dict[str, Any]:
         ("ingress/**/00/*", [*KEYS[::3], OTHERS[0]]),
         ("ingress*/2026/11/20/00/", [OTHERS[1], KEYS[3]]),
         ("ingress/2026/11/[!2]?/2[0-9]/", [KEYS[2]]),
+        ("ingress/2026/12/0*/", [OTHERS[0]]),
+        ("ingress/2026/11/19/0?/access.log", [KEYS[0]]),
     ],
 )
 def test_what_a_url_names(key: str, keys: list[str], here: Server) -> None:
     """A URL is an object, a prefix or a glob."""
     assert [source.uri for source in find([here.url(key)])] == sorted(here.url(each) for each in keys)
+
+
+def test_globs_that_begin_with_any_character(here: Server) -> None:
+    """Whatever the last character before the first wildcard, listing begins where the matching keys do."""
+    names = [f"names/{first}.log" for first in string.ascii_letters + string.digits + "!$&'()+,-.:;=@_~ "]
+    for name in names:
+        here.put(name, b"")
+    for name in names:
+        assert [source.uri for source in find([here.url(f"{name.removesuffix('.log')}*")])] == [here.url(name)]
 
 
 def test_dates_that_are_asked_for(here: Server) -> None:
