@@ -16,7 +16,7 @@ from analyzer.commands.output import DONE, GATE_MISSED, NOTHING_READ, UNREADABLE
 from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from analyzer.findings.model import Finding
     from analyzer.report.model import Report
@@ -194,16 +194,23 @@ def _status(report: Report, fail_under: float | None, fail_on: Sequence[str]) ->
     if report.input.parsed == 0 and not nothing_new:
         say(*nothing_read(report))
         return NOTHING_READ
+    missed = list(_missed_gates(report, fail_under, fail_on))
+    for gate in missed:
+        say(*gate)
+    return GATE_MISSED if missed else DONE
+
+
+def _missed_gates(
+    report: Report, fail_under: float | None, fail_on: Sequence[str]
+) -> Iterator[tuple[str] | tuple[str, str]]:
+    """What to say of each gate that was missed."""
     preserved = report.preservation.preserved_pct
     if fail_under is not None and (preserved is None or preserved < fail_under):
         got = "no request to judge" if preserved is None else f"{preserved:g} %"
-        say(f"--fail-under: expected at least {fail_under:g} % preserved, got {got}")
-        return GATE_MISSED
+        yield (f"--fail-under: expected at least {fail_under:g} % preserved, got {got}",)
     caught = [found.id for found in report.findings if _is_caught(found, fail_on)]
     if caught:
-        say(f"--fail-on: expected no such finding, got {', '.join(caught)}", f"logscan explain {caught[0]}")
-        return GATE_MISSED
-    return DONE
+        yield f"--fail-on: expected no such finding, got {', '.join(caught)}", f"logscan explain {caught[0]}"
 
 
 def _is_caught(found: Finding, fail_on: Sequence[str]) -> bool:
