@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from analyzer.addresses.forwarded import Trusted
+from analyzer.addresses.ranges import RangeTable, network_ranges
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MAPPED = 0xFFFF << 32
 DIGITS = "0123456789"
@@ -11,11 +17,10 @@ Trusts = Callable[[int | None], bool]
 
 
 class Walked(NamedTuple):
-    """Where the walk ended: at whom (None for a unix socket), how many entries from the right, and why."""
+    """Where the walk ended: at whom (None for a unix socket), and how many entries from the right."""
 
     client: int | None
     position: int
-    stopped_by: str
 
 
 def ipv4(text: str) -> int | None:
@@ -108,14 +113,12 @@ def address_port(text: str) -> int | None:
     return address(inner)
 
 
-def walk(peer: int | None, chain: str, trusts: Trusts, *, recursive: bool) -> Walked:
-    """Walk as ``ngx_http_get_forwarded_addr_internal`` does; the reason is ours."""
-    if chain in ("", "-"):
-        return Walked(peer, 0, "no-chain")
+def walk(peer: int | None, chain: str, trusts: Trusts) -> Walked:
+    """Walk as ``ngx_http_get_forwarded_addr_internal`` does."""
     client, position, length = peer, 0, len(chain)
-    while True:
-        if not trusts(client):
-            return Walked(client, position, "untrusted" if position else "peer")
+    if chain in ("", "-"):
+        return Walked(client, position)
+    while trusts(client):
         at = length - 1
         while at > 0 and chain[at] in " ,":
             at, length = at - 1, length - 1
@@ -126,9 +129,20 @@ def walk(peer: int | None, chain: str, trusts: Trusts, *, recursive: bool) -> Wa
             at -= 1
         found = address_port(chain[at:length])
         if found is None:
-            return Walked(client, position, "unreadable")
+            break
         client, position, length = found, position + 1, at - 1
-        if not recursive:
-            return Walked(client, position, "last-only")
         if at <= 0:
-            return Walked(client, position, "end" if trusts(client) else "untrusted")
+            break
+    return Walked(client, position)
+
+
+def trust(networks: Sequence[str]) -> Trusted:
+    """Trust what ``set_real_ip_from`` names; ``::/0`` holds no IPv4, as in nginx."""
+    ranges = [pair for network in networks if network != "unix:" for pair in network_ranges(network)]
+    table = RangeTable.build((*pair, 1) for pair in ranges)
+    return Trusted(lambda addresses: table.lookup(addresses).is_not_null())
+
+
+def heard(peers: pl.Series, networks: Sequence[str]) -> pl.Series:
+    """Whose headers nginx reads."""
+    return trust(networks)(peers) | (peers.is_null() & ("unix:" in networks))

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analyzer.addresses.ranges import MAPPED, RangeTable, format_addresses, network_ranges
+from analyzer.addresses.ranges import MAPPED, format_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 ENTRIES = 32
 """How many entries of a chain are looked at, from the right."""
@@ -29,8 +29,6 @@ CHARACTERS = 2048
 BROADCAST = MAPPED | 0xFFFF_FFFF
 """255.255.255.255, which nginx takes for no address."""
 
-STOPS = ("no-chain", "peer", "unreadable", "untrusted", "last-only", "end", "too-long")
-Stop = pl.Enum(STOPS)
 ORIGINS = ("remote_addr", "realip_remote_addr", "proxy_protocol_addr", "x_forwarded_for")
 Origin = pl.Enum(ORIGINS)
 
@@ -42,45 +40,33 @@ _DOTTED_END = r"^(.*:)([0-9]{1,4}\.[0-9.]*)$"
 _NUMBER = pl.UInt128()
 
 
+#: Classes of machines, whose word is taken on who the visitor is.
+PROXIES = ("node", "lb", "private")
+
+
 class Trusted:
-    """Whose word is taken: the addresses of ``set_real_ip_from``.
+    """Whose word is taken: the addresses of ``set_real_ip_from``; where no address is known, nobody's.
 
     Parameters
     ----------
     test
         Says of addresses (UInt128, none of them null) whether they are trusted (Boolean).
-    unix
-        Whether a peer without an address is: ``set_real_ip_from unix:``.
     """
 
-    def __init__(self, test: Callable[[pl.Series], pl.Series], *, unix: bool = False) -> None:
+    def __init__(self, test: Callable[[pl.Series], pl.Series]) -> None:
         self._test = test
-        self._unix = unix
 
     @classmethod
-    def of_ranges(cls, table: RangeTable, *, unix: bool = False) -> Trusted:
-        """Trust what has an answer in the table."""
-        return cls(lambda addresses: table.lookup(addresses).is_not_null(), unix=unix)
-
-    @classmethod
-    def of_networks(cls, networks: Iterable[str]) -> Trusted:
-        """Trust CIDRs and ``unix:``; ``::/0`` holds no IPv4, as in nginx.
-
-        Raises
-        ------
-        ValueError
-            Where a text is neither.
-        """
-        cidrs = list(networks)
-        ranges = [pair for cidr in cidrs if cidr != "unix:" for pair in network_ranges(cidr)]
-        return cls.of_ranges(RangeTable.build((*pair, 1) for pair in ranges), unix="unix:" in cidrs)
+    def proxies(cls, label: Callable[[pl.DataFrame], pl.DataFrame]) -> Trusted:
+        """Trust what `label` says to be of `PROXIES`, see `analyzer.addresses.classify.Classifier.label`."""
+        return cls(lambda addresses: label(addresses.alias("address").to_frame())["class"].is_in(PROXIES))
 
     def __call__(self, addresses: pl.Series) -> pl.Series:
         """Say of each address (UInt128, null where there is none) whether it is trusted (Boolean)."""
         missing = addresses.is_null()
         # Series.set needs a row to set; an all-null column has none to ask about.
         answers = self._test(addresses.fill_null(0)) if addresses.len() else pl.Series(dtype=pl.Boolean)
-        return answers.set(missing, self._unix) if missing.any() else answers
+        return answers.set(missing, False) if missing.any() else answers  # noqa: FBT003
 
 
 class Chains(NamedTuple):
@@ -203,61 +189,47 @@ def _parse_ipv6(texts: pl.Series) -> pl.Series:
     return frame.select(pl.when(fits).then(number)).to_series()
 
 
-def walk(peers: pl.Series, chains: pl.Series, trusted: Trusted, *, recursive: bool = True) -> pl.DataFrame:
-    """Find the client as nginx does with ``real_ip_header X-Forwarded-For``.
+def walk(peers: pl.Series, heard: pl.Series, chains: pl.Series, trusted: Trusted) -> pl.DataFrame:
+    """Find the client as nginx does with ``real_ip_header X-Forwarded-For`` and ``real_ip_recursive on``.
 
     Parameters
     ----------
     peers
         Who sent each request (UInt128), null where that has no address, such as a unix socket.
+    heard
+        Whether its word is taken (Boolean).
     chains
         What the header said (String). A PROXY header's address is a chain of one.
     trusted
         ``set_real_ip_from``.
-    recursive
-        ``real_ip_recursive``.
 
     Returns
     -------
     polars.DataFrame
         ``client`` (UInt128), null where it stands further to the left than is looked; ``position`` (UInt8), which entry
-        it is from the right, 0 for the peer itself; ``stopped_by`` (Enum of `STOPS`); ``length`` (UInt8, at most
-        `ENTRIES`); ``leftmost`` and ``rightmost`` (UInt128, null where they are no address).
+        it is from the right, 0 for the peer itself.
     """
-    return _walk(peers, trusted(peers), chains, trusted, recursive=recursive)
-
-
-def _walk(
-    peers: pl.Series, heard: pl.Series, chains: pl.Series, trusted: Trusted, *, recursive: bool = True
-) -> pl.DataFrame:
     parts = take_apart(chains)
     readable = pl.col("address").is_not_null()
     entries = parts.entries.with_columns(readable=readable, ends=~trusted(parts.entries["address"]) | ~readable)
-    if not recursive:
-        entries = entries.filter(pl.col("position") == 1).with_columns(ends=True)
     ends = entries.filter("ends").unique("row", keep="first", maintain_order=True)
     frame = pl.DataFrame({"peer": peers, "heard": heard, "length": parts.length, "more": parts.more})
-    frame = frame.with_columns(leftmost=parts.leftmost).with_row_index("row")
+    frame = frame.with_row_index("row")
     frame = frame.join(ends.select("row", "readable", end="position"), on="row", how="left", maintain_order="left")
-    stops = [
-        ((pl.col("length") == 0), "no-chain"),
-        (~pl.col("heard"), "peer"),
-        (~pl.col("readable"), "unreadable"),
-        (pl.col("readable"), "untrusted" if recursive else "last-only"),
-        (pl.col("more"), "too-long"),
-    ]
-    at = [pl.lit(0), pl.lit(0), pl.col("end") - 1, pl.col("end"), pl.lit(None)]
-    stopped_by, position = pl.lit("end", Stop), pl.col("length").cast(pl.Int64)
-    for (condition, stop), place in reversed(list(zip(stops, at, strict=True))):
-        stopped_by = pl.when(condition).then(pl.lit(stop, Stop)).otherwise(stopped_by)
-        position = pl.when(condition).then(place.cast(pl.Int64)).otherwise(position)
-    frame = frame.with_columns(stopped_by=stopped_by, position=position.cast(pl.UInt8))
+    position = (
+        pl.when((pl.col("length") == 0) | ~pl.col("heard"))
+        .then(0)
+        .when("readable")
+        .then("end")
+        .when(~pl.col("readable"))
+        .then(pl.col("end") - 1)
+        .when(~pl.col("more"))
+        .then("length")
+    )
+    frame = frame.with_columns(position=position.cast(pl.UInt8))
     places = parts.entries.rename({"address": "client"})
     frame = frame.join(places, on=["row", "position"], how="left", maintain_order="left")
-    rightmost = parts.entries.filter(pl.col("position") == 1).select("row", rightmost="address")
-    frame = frame.join(rightmost, on="row", how="left", maintain_order="left")
-    client = pl.when(pl.col("position") == 0).then("peer").otherwise("client")
-    return frame.select(client.alias("client"), "position", "stopped_by", "length", "leftmost", "rightmost")
+    return frame.select(pl.when(pl.col("position") == 0).then("peer").otherwise("client").alias("client"), "position")
 
 
 def effective_client(rows: pl.DataFrame, trusted: Trusted) -> pl.DataFrame:
@@ -289,7 +261,7 @@ def effective_client(rows: pl.DataFrame, trusted: Trusted) -> pl.DataFrame:
     proxied = pl.select(heard & frame["proxied"].is_not_null()).to_series()
     hop = frame.select(pl.when(proxied).then("proxied").otherwise("first")).to_series()
     taken = frame["peer"].is_null() & frame["proxied"].is_null() & _in_chain(frame["address"], frame["chain"])
-    walked = _walk(hop, trusted(hop) | taken, frame["chain"], trusted)
+    walked = walk(hop, trusted(hop) | taken, frame["chain"], trusted)
     # The peer is trusted and names no one: the server may know its client from another header.
     silent = pl.col("heard") & ~pl.col("proxied") & (pl.col("position") == 0)
     frame = pl.concat([frame.select("address", "peer"), walked], how="horizontal")

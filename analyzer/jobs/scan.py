@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from analyzer.addresses.cluster import Cluster
     from analyzer.runs.row_reading import OnUnreadable
 
-#: Whose word is taken on who the visitor is.
-_PROXIES = ("node", "lb", "private")
-
 
 def scan(  # noqa: PLR0913 - the options of the command line
     source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
@@ -138,10 +135,7 @@ def scan(  # noqa: PLR0913 - the options of the command line
 
     @cache
     def trusted() -> Trusted:
-        classifier = given.classifier()
-        return Trusted(
-            lambda addresses: classifier.label(addresses.alias("address").to_frame())["class"].is_in(_PROXIES)
-        )
+        return Trusted.proxies(given.classifier().label)
 
     reading = Reading(
         find(names_of(source), span), given.formats(), given.cluster, trusted, on_unreadable, thread_count(workers)

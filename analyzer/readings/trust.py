@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from analyzer.addresses.forwarded import ENTRIES, take_apart
+from analyzer.addresses.forwarded import ENTRIES, PROXIES, take_apart
 from analyzer.addresses.ranges import to_text
 from analyzer.charts import Bars
 from analyzer.readings.bitmap import linear_count
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered
-from analyzer.tables.chains import PROXIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

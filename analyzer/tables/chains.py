@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer.addresses.forwarded import BROADCAST, ENTRIES, take_apart
+from analyzer.addresses.forwarded import BROADCAST, ENTRIES, PROXIES, take_apart
 from analyzer.parsing.schema import Kind, Output
 from analyzer.tables.address_table import COUNT
 from analyzer.tables.columns import Outcome
@@ -53,8 +53,6 @@ ROWS = 20_000
 """Rows that the table may have before it forgets."""
 SAMPLE = 200
 """Characters that a chain may have which is kept as an example."""
-PROXIES = ("node", "lb", "private")
-"""Classes of addresses that hand requests on, or may."""
 
 _WAITING = 250_000
 """Rows that are taken apart at once: the more, the fewer of them are different."""

@@ -13,7 +13,6 @@ import polars as pl
 from analyzer.addresses.forwarded import Trusted, address_texts, effective_client
 from analyzer.parsing.schema import TIME, Kind, Output
 from analyzer.tables.address_table import new_address_table
-from analyzer.tables.chains import PROXIES
 from analyzer.tables.replay import Replay
 from analyzer.tables.zones import zone_outputs, zones
 
@@ -115,9 +114,7 @@ class LimitTable:
     ) -> None:
         self._logged = _Counted(limits, addresses, allowed)
         self._clients = _Counted(limits, new_address_table(), allowed)
-        self._trusted = Trusted(
-            lambda asked: labels.label(asked.alias("address").to_frame())["class"].is_in(list(PROXIES))
-        )
+        self._trusted = Trusted.proxies(labels.label)
         self._totals = dict.fromkeys(TOTALS, 0)
 
     def add(self, source: int, rows: pl.DataFrame, marks: pl.DataFrame, *, exact_times: bool) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 import pytest
+from nginx_chains import heard, trust
 from nginx_server import LIFETIME, NGINX, PATIENCE, receive, wait_until_it_listens
 from scanners import read
 
-from analyzer.addresses.forwarded import Trusted, walk
+from analyzer.addresses.forwarded import walk
 from analyzer.addresses.ranges import format_addresses, parse_addresses
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.portable import Scanner
@@ -116,14 +117,12 @@ class Server(NamedTuple):
 
     trust: list[str]
     header: str
-    recursive: bool
 
 
 SERVERS = {
-    f"{name}-{header}-{recursive}".lower(): Server(trust, header, recursive)
+    f"{name}-{header}".lower(): Server(trust, header)
     for name, trust in TRUST.items()
     for header in ("X-Forwarded-For", "proxy_protocol")
-    for recursive in (True, False)
 }
 
 
@@ -168,7 +167,7 @@ def running(folder: Path) -> Iterator[dict[str, Peer]]:
     servers = []
     for name, server in SERVERS.items():
         settings = [f"set_real_ip_from {cidr};" for cidr in server.trust]
-        settings += [f"real_ip_header {server.header};", f"real_ip_recursive {'on' if server.recursive else 'off'};"]
+        settings += [f"real_ip_header {server.header};", "real_ip_recursive on;"]
         # What a listener is said to be for one server it is for all.
         bare = [line.replace(" proxy_protocol", "").replace(" ipv6only=off", "") for line in lines]
         listening = bare if servers else lines
@@ -235,8 +234,8 @@ def test_the_walk_finds_the_client_that_nginx_found(name: str, rows: pl.DataFram
     of_server = rows.filter(pl.col("host") == name)
     peers = parse_addresses(of_server["realip_remote_addr"])
     column = "x_forwarded_for" if server.header == "X-Forwarded-For" else "proxy_protocol_addr"
-    found = walk(peers, of_server[column], Trusted.of_networks(server.trust), recursive=server.recursive)
-    looked = found["stopped_by"] != "too-long"
+    found = walk(peers, heard(peers, server.trust), of_server[column], trust(server.trust))
+    looked = found["position"].is_not_null()
     differ = of_server.with_columns(found, mine=format_addresses(found["client"])).filter(
         looked & found["client"].ne_missing(of_server["address"])
     )
