@@ -9,24 +9,17 @@ import gc
 import os
 import sys
 import warnings
+from importlib import import_module
 
 import typer
 from typer.exceptions import TyperException
 
-from analyzer.commands import (  # noqa: F401 - a command a line, in the order of the help
-    analyze,
-    compare,
-    explain,
-    formats,
-    networks,
-    plan,
-    snapshot,
-    state,
-    watch,
-)
 from analyzer.commands.app import app
 from analyzer.commands.output import DONE, NOTHING_READ, UNREADABLE, say
 from analyzer.errors import LogscanError, NothingReadError, UsageError
+
+#: In the order of the help; each is a module of `analyzer.commands`, which adds itself to the app.
+COMMANDS = ("analyze", "compare", "explain", "formats", "networks", "plan", "snapshot", "state", "watch")
 
 
 def main() -> None:
@@ -38,7 +31,9 @@ def main() -> None:
     try:
         if sys.stdout is None:
             raise UsageError("standard output: cannot be written: it is closed")
-        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        arguments = sys.argv[1:] or ["--help"]
+        _add_commands(arguments[0])
+        status = app(arguments, standalone_mode=False)
         sys.stdout.flush()
     except LogscanError as error:
         say(str(error), error.hint)
@@ -62,6 +57,12 @@ def main() -> None:
         status = 130
     gc.freeze()  # the search for garbage at the end would take longer than many a run
     sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _add_commands(first: str) -> None:
+    """Add the command that is meant, or all of them: the options of each take Typer a millisecond."""
+    for name in [first] if first in COMMANDS else COMMANDS:
+        import_module(f"analyzer.commands.{name}")
 
 
 def _note(message: Warning | str, *_: object, **__: object) -> None:

@@ -91,8 +91,12 @@ def warm(path: Path) -> None:
 
 
 def environment(case: tools.Case, home: Path) -> dict[str, str]:
-    """Return the environment of a case: a home of its own, and no logscan variables but its own."""
+    """Return the environment of a case: a home of its own, and no logscan variables but its own.
+
+    Python may keep what it compiled, as it does wherever a program is installed.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOGSCAN_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {"HOME": str(home), "TZ": "UTC", "NO_COLOR": "1", **case.environment}
 
 

@@ -215,13 +215,16 @@ def _clients(labelled: pl.DataFrame) -> float:
 
 def _read(each: Grouped, clients: float, cluster: Cluster | None, top: int) -> Grouping:
     attributed = int(each.groups["requests"].sum())
-    found = presence(each.cells, each.bucket_seconds)
-    tests = _tests(each, found.there, clients) if attributed and each.height > 1 else {}
+    interruptions: list[Interruption] = []
+    tests: dict[str, Fit] = {}
+    if each.height > 1:
+        interruptions, there = presence(each.cells, each.bucket_seconds)
+        tests = _tests(each, there, clients) if attributed else {}
     fits = next((name for name, tested in tests.items() if tested.fits), None)
     verdict, reason = judge(each, tests, fits)
     cv, max_over_mean, gini = spread(each.groups["requests"].to_list())
     idle = _idle(each, cluster)
-    longest = sorted(found.interruptions, key=lambda stretch: -stretch.missing)[: top or None]
+    longest = sorted(interruptions, key=lambda stretch: -stretch.missing)[: top or None]
     return Grouping(
         by=each.by,
         basis=each.basis,
@@ -238,7 +241,7 @@ def _read(each: Grouped, clients: float, cluster: Cluster | None, top: int) -> G
         noise=_noise(tests.get("even")),
         spreads=_spreads(each.groups),
         interruptions=sorted(longest, key=lambda stretch: (stretch.start, stretch.name)),
-        interrupted=len(found.interruptions),
+        interrupted=len(interruptions),
     )
 
 
@@ -297,7 +300,9 @@ def _groups(groups: pl.DataFrame) -> list[Group]:
 
 
 def _spreads(groups: pl.DataFrame) -> list[Spread]:
-    found = []
+    found: list[Spread] = []
+    if groups.height < 2:
+        return found
     for measure, column in (("requests", "requests"), ("bytes", "bytes"), ("upstream_time", "upstream_ms")):
         known = groups.filter(pl.col(column).is_not_null())
         cv, max_over_mean, gini = spread(known[column].to_list())

@@ -29,6 +29,18 @@ _SUMS = {
     "bytes": pl.col("bytes").sum(),
     "upstream_ms": pl.when(pl.col("upstream_requests").sum() > 0).then(pl.col("upstream_ms").sum()),
 }
+_NO_GROUPS = pl.DataFrame(
+    schema={
+        "name": pl.String,
+        "requests": pl.Int64,
+        "bytes": pl.Int64,
+        "upstream_ms": pl.Int64,
+        "pods": pl.UInt32,
+        "by_node": pl.Float64,
+        "by_pod": pl.Float64,
+    }
+)
+_NO_CELLS = pl.DataFrame(schema={"group": pl.String, "time": pl.Datetime("ms", "UTC"), "requests": pl.Int64})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,9 @@ def _serving(streams: pl.DataFrame, loads: Loads) -> Iterator[Grouped]:
     total = int(timed["considered"].sum())
     share = _placement(streams)
     for by, key in (("node", "node"), ("pod", "pod"), ("source", "name"), ("zone", "zone")):
+        if streams[key].null_count() == streams.height:
+            yield Grouped(by, "serving", _NO_GROUPS, _NO_CELLS, loads.bucket_seconds, total)
+            continue
         known = timed.filter(pl.col(key).is_not_null())
         pod = pl.struct("namespace", "pod").filter(pl.col("pod").is_not_null())
         groups = known.group_by(name=key).agg(**_SUMS, pods=pod.n_unique())
@@ -125,6 +140,8 @@ def _entered(labelled: pl.DataFrame) -> pl.DataFrame:
 
 def _entry(by: str, entered: pl.DataFrame, entries: Loads, total: int) -> Grouped:
     known = entered.filter(pl.col("name").is_not_null())
+    if known.is_empty():
+        return Grouped(by, "entry", _NO_GROUPS, _NO_CELLS, entries.bucket_seconds, total)
     timed = known.select("address", "name").join(entries.rows, on="address")
     costs = timed.group_by("name").agg(**_SUMS).drop("requests")
     groups = known.group_by("name").agg(requests=pl.col("considered").sum()).join(costs, on="name", how="left")

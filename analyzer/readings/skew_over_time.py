@@ -38,13 +38,15 @@ def over_time(each: Grouped) -> list[GroupPoint]:
     list of GroupPoint
         By time, the busiest group first; a point for each group at each time. Empty where there is one time or group.
     """
+    if each.height < 2:
+        return []
     cells, width = each.cells, each.bucket_seconds
     while cells["time"].n_unique() > MAX_TIMES:
         width = wider(width)
         cells = each.cells.with_columns(pl.col("time").dt.truncate(f"{width}s"))
     names = each.groups["name"].head(MAX_GROUPS)
     times = cells.group_by("time").agg(total=pl.col("requests").sum()).sort("time")
-    if times.height < 2 or each.groups.height < 2:
+    if times.height < 2:
         return []
     counted = cells.group_by("time", name="group").agg(pl.col("requests").sum())
     grid = times.join(names.to_frame("name"), how="cross", maintain_order="left_right")
