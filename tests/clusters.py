@@ -7,9 +7,32 @@ out by default. They carry what the analyzer has no use for, too: a secret in ev
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from analyzer.addresses.cluster import Cluster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from analyzer.addresses.cluster_model import Controller
 
 SECRET = "hunter2"  # noqa: S105 - what no snapshot may hold
+
+
+def load(folder: Path, items: list[dict[str, Any]] | str | bytes, *controllers: str) -> Cluster:
+    """Write a cluster file, of objects or as it stands, and read it."""
+    file = folder / "cluster.json"
+    text = items if isinstance(items, str | bytes) else orjson.dumps({"kind": "List", "items": items})
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return Cluster.load(file, controllers)
+
+
+def only(cluster: Cluster) -> Controller:
+    """Return the one controller."""
+    assert len(cluster.controllers) == 1, cluster.controllers
+    return cluster.controllers[0]
 
 
 def node(

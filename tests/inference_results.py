@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from evidence import labelled_table
-from topologies import PROXIES, SCENARIOS, simulate
+from simulated_network import PROXIES
+from topologies import SCENARIOS, simulate
 
 from analyzer.addresses.classify import Classifier
 from analyzer.addresses.ranges import format_addresses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import pytest
 from polars.testing import assert_frame_equal
@@ -39,6 +39,12 @@ JSON = compile_format(
     '"request": "$request", "status": $status, "bytes": $body_bytes_sent, "duration": $request_time, '
     '"upstream": "$upstream_addr", "upstream_time": "$upstream_response_time", "x_forwarded_for": '
     '"$http_x_forwarded_for", "agent": "$http_user_agent", "length": $request_length}'
+)
+STATUS = compile_format("$status $http_user_agent")
+#: A line of ingress-nginx.
+LINE = (
+    b'203.0.113.7 - - [21/Nov/2026:07:08:09 +0000] "GET /shop?q=1 HTTP/1.1" 200 612 "-" "curl/8.5.0" '
+    b"88 0.004 [shop-web-8080] [] 10.244.1.7:8080 612 0.004 200 1c6f0d8a"
 )
 _TAGS = (b"GET ", b"", b"PROXY", b"\\x00\0", b"\0", b"-")
 _MORE = {
@@ -83,6 +89,16 @@ def read(kind: Implementation, layout: Layout, text: bytes, wanted: list[Output]
     scanner = kind(layout, every_output(layout) if wanted is None else wanted)
     scanner.scan(text, 0, len(text), 0)
     return scanner.take()
+
+
+class ScannerContract:
+    """What a scanner keeps, in tests of subclasses; theirs say of which `kind` it is."""
+
+    kind: ClassVar[Implementation]
+
+    def read(self, line_format: Layout, text: bytes, wanted: list[Output] | None = None) -> Taken:
+        """Scan a text as a whole."""
+        return read(self.kind, line_format, text, wanted)
 
 
 def read_passing(kind: Implementation, layout: Layout, text: bytes, wanted: list[Output] | None = None) -> Taken:

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from evidence import labelled_table
 from inference_results import FIRST_HELD_OUT, Case, Score, cases, judge, total
-from topologies import PROXIES, SCENARIOS, Log, simulate
+from simulated_network import PROXIES, Log
+from topologies import SCENARIOS, simulate
 
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.ranges import format_addresses, to_number
