@@ -34,18 +34,11 @@ if TYPE_CHECKING:
 LINES = {
     name: [sample["line"] for sample in format_.samples if "expect" in sample] for name, format_ in FORMATS.items()
 }
-_VHOST = "the name of the server may hold blanks, and so what stands before it"
 _PADDED = "blanks may stand before the line, and so one that begins with a blank for want of an address loses it"
 _ELB = "a line of the classic ELB is that of an ALB without its first word"
 #: What cannot be told, and why: by format, then by envelope.
 AMBIGUOUS: dict[str, dict[str, str]] = {
-    "apache-vhost": dict.fromkeys(
-        ("aws-logs-tail", "cri", "kubectl-timestamps", "stern ansi", "stern-namespaces", "syslog-nohostname"), _VHOST
-    ),
-    "combined": {
-        "syslog-nohostname": _VHOST,
-        **dict.fromkeys(("logcli", "syslog-5424"), _PADDED),
-    },
+    "combined": dict.fromkeys(("logcli", "syslog-5424"), _PADDED),
     "aws-alb": dict.fromkeys(("aws-logs-tail", "cri", "kubectl-timestamps", "stern", "stern ansi"), _ELB),
 }
 #: What runtimes write, in what collectors make of it: (outer, inner).

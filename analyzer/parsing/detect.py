@@ -5,6 +5,7 @@ A source is judged by its first bytes; one that begins with other lines, by the 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from analyzer.parsing.envelopes import Envelope
     from analyzer.parsing.formats import Layout, NamedFormat
     from analyzer.parsing.layers import Layer
+    from analyzer.parsing.origin import Origin
 
 #: Bytes at the beginning of a source that are tried with every format.
 HEAD = 64 << 10
@@ -32,6 +34,9 @@ _FIRST = 4 << 10
 _DEPTH = 4
 
 _COLOUR = b"\x1b["
+
+#: The name of a container (RFC 1123, as kubernetes apimachinery/pkg/util/validation has it).
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 #: Types that many a text has by chance.
 _LOOSE = frozenset({Type.TEXT, Type.USER, Type.LIST, Type.NAME, Type.BLANKS})
@@ -76,7 +81,8 @@ class Shape(NamedTuple):
 class _Read(NamedTuple):
     """How many lines a layout reads: with an address, or none, where an address belongs; in all; and with an address.
 
-    The last keeps an address from being taken for a part of an envelope.
+    A first line of several that has no address is not counted. The last keeps an address from being taken for a part of
+    an envelope.
     """
 
     sound: int
@@ -178,7 +184,9 @@ class _Detection:
     def _look(self, text: bytes, around: tuple[Layer, ...], *, origin: bool) -> _Found:
         objects, lines = _objects(text)
         read, layout = _best(self._layouts(objects, lines), text, lines)
-        plain = _Found(read, 0, origin, Shape(layout))
+        # A format that begins with a name may have taken for one what belongs to an envelope.
+        word = layout is not None and not isinstance(layout, JsonFormat) and layout.fields[0].type is Type.NAME
+        plain = _Found(read, -read.lines * word, origin, Shape(layout))
         if len(around) == _DEPTH or not lines:
             return plain
         found = []
@@ -196,7 +204,7 @@ class _Detection:
                 continue  # it fits no line: text that is in an envelope is more than what is inside
             origins, fitted = inside.origins()
             told = max(sum(map(bool, origin)) for origin in origins)
-            if fitted * 2 < lines or (inner == text and not told):
+            if fitted * 2 < lines or (inner == text and not told) or _names_others(envelope.layout, origins):
                 continue
             deeper = self.look(inner, (*around, envelope), origin=origin or told > 0)
             if not deeper.read.lines and _is_loose(envelope.layout):
@@ -228,14 +236,23 @@ def _within(layer: Layer, found: _Found, detail: int = 0) -> _Found:
 def _telling(layout: Layout, told: int) -> int:
     """How much a line says of itself that is in this envelope, which tells so many parts of an origin.
 
-    Keys of an object tell them by name. Words between blanks tell nothing: the first ones of any line are such.
+    Keys of an object tell them by name, the name of a log by how it is made. Words between blanks tell nothing: the
+    first ones of any line are such.
     """
     if isinstance(layout, JsonFormat):
         return _detail(layout) + told
     marks = [bool(literal.strip(b" ")) for literal in (layout.prefix, *(field.literal for field in layout.fields))]
     loose = [field.type in _LOOSE for field in layout.fields]
     words = sum(word and not mark for word, mark in zip(loose[:-1], marks[1:], strict=False))
-    return 3 * loose.count(False) + sum(marks) - words
+    return 3 * loose.count(False) + sum(marks) - words + ((told or -1) if "file" in layout.columns else 0)
+
+
+def _names_others(layout: Layout, origins: Sequence[Origin]) -> bool:
+    """Whether most words that stand for a pod's container can be none."""
+    if isinstance(layout, JsonFormat) or not {"pod", "container"} <= layout.columns.keys():
+        return False
+    names = [origin.container or "" for origin in origins if origin.pod]
+    return sum(_LABEL.fullmatch(name) is None for name in names) * 2 > len(names)
 
 
 def _is_loose(layout: Layout) -> bool:
@@ -267,4 +284,6 @@ def _lines_read(layout: Layout, text: bytes) -> _Read:
     if address is None or rows.is_empty():
         return _Read(rows.height, rows.height, 0)
     addresses = rows.height - rows["address"].null_count()
+    if rows.height > 1 and rows["line"][0] == 0 and rows["address"][0] is None:
+        rows = rows[1:]  # it may lack its beginning: no format must win by reading the rest of what is another's
     return _Read(rows.filter(pl.col("address").is_not_null() | (pl.col("none") > 0)).height, rows.height, addresses)

@@ -281,6 +281,14 @@ static const uint8_t *walk_line(Json *json, const uint8_t *start, const uint8_t 
 
 /* ---- fields ----------------------------------------------------------------------------------------------------- */
 
+/* Behind a whole number the fraction of nothing that programs add which know of doubles only: `200.0`. */
+static const uint8_t *pass_zeros(const uint8_t *p, const uint8_t *end, const Span *span) {
+    if (p == NULL || p == end || *p != '.' || !span->present) return p;
+    do p++;
+    while (p < end && *p == '0');
+    return p;
+}
+
 /* Whether the text is a value of the type, whole; `-` is none and fits every type. */
 static bool read_value(Json *json, uint8_t type, const uint8_t *limit, Span *span) {
     const uint8_t *p = span->start, *end = span->end, *stop;
@@ -295,13 +303,13 @@ static bool read_value(Json *json, uint8_t type, const uint8_t *limit, Span *spa
         stop = read_msec(p, end, limit, span);
         break;
     case STATUS:
-        stop = read_integer(p, end, limit, 999, span);
+        stop = pass_zeros(read_integer(p, end, limit, 999, span), end, span);
         break;
     case PORT:
-        stop = read_integer(p, end, limit, 65535, span);
+        stop = pass_zeros(read_integer(p, end, limit, 65535, span), end, span);
         break;
     case INTEGER:
-        stop = read_signed(p, end, limit, span);
+        stop = pass_zeros(read_signed(p, end, limit, span), end, span);
         break;
     case SECONDS:
         stop = read_seconds(p, end, limit, span);
@@ -315,6 +323,9 @@ static bool read_value(Json *json, uint8_t type, const uint8_t *limit, Span *spa
         break;
     case ADDRESS_PORT:
         split_port(span);
+        return true;
+    case FIRST_ADDRESS:
+        take_first(span);
         return true;
     default:
         return true;

@@ -29,6 +29,7 @@ _TEXTS_IN_JSON = frozenset({
     Type.USER, Type.LIST, Type.NAME, Type.BLANKS, Type.STREAM, Type.CRI_TAG, Type.SYSLOG_TIME,
     Type.WORD,
     Type.UNQUOTED,
+    Type.ADDRESSES,
 })  # fmt: skip
 
 _BAD_ESCAPE = re.compile(r"~(?![01])")

@@ -97,6 +97,8 @@ static const uint8_t *read_other(uint8_t type, const uint8_t *p, const uint8_t *
         return read_cri_tag(p, end, limit);
     case SYSLOG_TIME:
         return read_syslog_time(p, end);
+    case ADDRESSES:
+        return read_addresses(p, end);
     }
     return NULL;
 }
@@ -112,9 +114,10 @@ static inline const uint8_t *pass_literal(const Field *field, const uint8_t *p, 
 static const uint8_t *match_other(const Field *field, bool escapes, const uint8_t *p, const uint8_t *end,
                                   const uint8_t *limit, Span *span, int *reason) {
     const uint8_t *stop;
-    if (field->type == ADDRESS_PORT) {
-        *reason = EXPECTED_LITERAL;
+    if (field->type == ADDRESS_PORT || field->type == FIRST_ADDRESS) {
         stop = find_text_end(field, escapes, p, p, end, limit);
+        if (stop != NULL && field->type == FIRST_ADDRESS && !is_list(p, stop)) return NULL;
+        *reason = EXPECTED_LITERAL;
     } else {
         stop = read_other(field->type, p, end, limit, span);
     }
@@ -122,6 +125,7 @@ static const uint8_t *match_other(const Field *field, bool escapes, const uint8_
     span->start = p;
     span->end = stop;
     if (field->type == ADDRESS_PORT) split_port(span);
+    if (field->type == FIRST_ADDRESS) take_first(span);
     if (field->type == CRI_TAG && stop < end && *stop == ' ') stop++; /* a blank that is part of the tag */
     return pass_literal(field, stop, end, limit);
 }

@@ -46,10 +46,14 @@ class Type(IntEnum):
     SYSLOG_TIME = 19  #: ``Nov 21 07:08:09``: it names no year, so it is no time
     WORD = 20  #: as TEXT, without a blank: an address holds none, and what stands before a log line does
     UNQUOTED = 21  #: as TEXT, without a double quote
+    FIRST_ADDRESS = 22  #: as TEXT, a list of addresses, of which the first counts, without its port
+    ADDRESSES = 23  #: addresses with commas between them, or ``-``
 
 
 #: Types that say themselves where they end, so that the next variable may touch them.
-_SELF_DELIMITING = frozenset({Type.TIME_ANY, Type.NAME, Type.BLANKS, Type.STREAM, Type.CRI_TAG, Type.SYSLOG_TIME})
+_SELF_DELIMITING = frozenset({
+    Type.TIME_ANY, Type.NAME, Type.BLANKS, Type.STREAM, Type.CRI_TAG, Type.SYSLOG_TIME, Type.ADDRESSES
+})  # fmt: skip
 
 #: Types that hold a duration; their value is in seconds.
 DURATIONS = frozenset({Type.SECONDS, Type.MILLIS, Type.MICROS, Type.NANOS})
@@ -104,6 +108,10 @@ VARIABLES: dict[str, tuple[Type, str | None]] = {
     "bytes_received": (Type.INTEGER, "request_length"),
     # What other products write.
     "remote_addr_port": (Type.ADDRESS_PORT, "remote_addr"),
+    "remote_addr_first": (Type.FIRST_ADDRESS, "remote_addr"),
+    "realip_remote_addr_port": (Type.FIRST_ADDRESS, "realip_remote_addr"),
+    "x_forwarded_for_list": (Type.ADDRESSES, "x_forwarded_for"),
+    "vhost": (Type.NAME, "host"),
     "time_any": (Type.TIME_ANY, "time"),
     "syslog_time": (Type.SYSLOG_TIME, None),
     "request_time_ms": (Type.MILLIS, "request_time"),
@@ -255,6 +263,8 @@ MEANING = {
     Type.WORD: "a word",
     Type.UNQUOTED: "free of quotes",
     Type.ADDRESS_PORT: "an address",
+    Type.FIRST_ADDRESS: "an address or a list of them",
+    Type.ADDRESSES: "a list of addresses",
     Type.MILLIS: "a number of milliseconds",
     Type.MICROS: "a number of microseconds",
     Type.NANOS: "a number of nanoseconds",

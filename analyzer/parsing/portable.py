@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -17,7 +16,7 @@ import polars as pl
 from analyzer.parsing.log_format import DURATIONS, LineFormat, Type
 from analyzer.parsing.portable_json import JsonMatcher, unescape
 from analyzer.parsing.portable_text import TextMatcher
-from analyzer.parsing.portable_types import CONTINUED, TOO_LONG, MisfitError, Span, read_seconds
+from analyzer.parsing.portable_types import CONTINUED, TOO_LONG, MisfitError, Span, address_number, read_seconds
 from analyzer.parsing.schema import DTYPES, Kind, Output
 
 if TYPE_CHECKING:
@@ -123,19 +122,6 @@ def lines_of(text: bytes | bytearray, start: int, stop: int) -> list[tuple[bytes
     *ended, rest = bytes(text[start:stop]).split(b"\n")
     lines = [(line.removesuffix(b"\r"), line + b"\n") for line in ended]
     return [*lines, (rest.removesuffix(b"\r"), rest)] if rest else lines
-
-
-@lru_cache(maxsize=65536)
-def address_number(text: bytes) -> int | None:
-    """The IPv6 number of an address, IPv4 as ``::ffff:a.b.c.d``; None where the text is no address."""
-    try:
-        return 0xFFFF << 32 | int(IPv4Address(text.decode("ascii")))
-    except (AddressValueError, UnicodeDecodeError):
-        pass
-    try:
-        return None if b"%" in text else int(IPv6Address(text.decode("ascii")))
-    except (AddressValueError, UnicodeDecodeError):
-        return None
 
 
 @lru_cache(maxsize=65536)

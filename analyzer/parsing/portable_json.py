@@ -19,6 +19,7 @@ from analyzer.parsing.portable_types import (
     MALFORMED_VALUE,
     MisfitError,
     Span,
+    first_address,
     read_value,
     split_port,
 )
@@ -34,6 +35,9 @@ _SCALAR_END_IN_ARRAY = re.compile(rb"[,}\]]")
 _ESCAPE = re.compile(
     rb'\\(?:(["\\/bfnrt])|u([Dd][89ABab][0-9A-Fa-f]{2})\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4}))'
 )
+#: The fraction of nothing that programs add to whole numbers which know of doubles only: ``200.0``.
+_ZEROS = re.compile(rb"\.0*")
+_WHOLE = frozenset({Type.STATUS, Type.PORT, Type.INTEGER})
 _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 #: The number of a field and of one of its pointers.
@@ -107,6 +111,8 @@ def _typed(type_: Type, text: bytes) -> Span | None:
     """The span of a text that is all there is of a field; None where its type cannot read it."""
     if type_ is Type.ADDRESS_PORT:
         return Span(*split_port(text))
+    if type_ is Type.FIRST_ADDRESS:
+        return Span(first_address(text))
     if type_ is Type.TEXT or text == b"-":
         return Span(text)
     read = read_value(type_, text, 0)
@@ -115,6 +121,8 @@ def _typed(type_: Type, text: bytes) -> Span | None:
     end, value = read
     if type_ is Type.SECONDS and value is not None and text.startswith(b"s", end):
         end += 1
+    if type_ in _WHOLE and value is not None and (zeros := _ZEROS.match(text, end)):
+        end = zeros.end()
     return Span(text, value) if end == len(text) else None
 
 

@@ -12,6 +12,7 @@ from analyzer.parsing.portable_types import (
     MALFORMED_VALUE,
     MisfitError,
     Span,
+    first_address,
     read_value,
     split_port,
 )
@@ -23,8 +24,9 @@ _MAX_RETRIES = 64
 #: A bracket begins an item only where an address of IPv6 stands in it: the name of an upstream, or the want of
 #: one, is of a format with one field more.
 _LIST_ITEM = re.compile(rb"(?!\[)|\[(?=[^] ]*\])[^]: ]*:")
-_TEXTS = (Type.TEXT, Type.USER, Type.ADDRESS_PORT, Type.WORD, Type.UNQUOTED)
+_TEXTS = (Type.TEXT, Type.USER, Type.ADDRESS_PORT, Type.WORD, Type.UNQUOTED, Type.FIRST_ADDRESS)
 #: What the text of a type must not hold.
+_NO_LIST = re.compile(rb"(?:\A|[^, ])[ \t]")
 _FORBIDDEN = {Type.WORD: (b" ", b"\t"), Type.UNQUOTED: (b'"',)}
 
 
@@ -104,6 +106,10 @@ def _match_field(  # noqa: PLR0913
         return MALFORMED_VALUE
     if field.type is Type.ADDRESS_PORT:
         text, value = split_port(text)
+    if field.type is Type.FIRST_ADDRESS:
+        if _NO_LIST.search(text):
+            return MALFORMED_VALUE
+        text = first_address(text)
     if field.type is Type.CRI_TAG:
         end += line.startswith(b" ", end)
     if not line.startswith(literal, end) or (last and end + len(literal) != len(line)):

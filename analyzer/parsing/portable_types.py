@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.parsing.log_format import Type
@@ -32,17 +33,20 @@ _SYSLOG_TIME = re.compile(
     rb"(?:%b) (?:[ 0][1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)" % b"|".join(_MONTH_NAMES), re.ASCII
 )
 _INTEGER = re.compile(rb"\d+|-\d*|", re.ASCII)
-_DURATION = re.compile(rb"\d+\.?\d*|\.\d+|-(?:\d+\.?\d*|\.\d+)?|", re.ASCII)
+_DURATION = re.compile(rb"(-?)(\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d{1,3}))?|-", re.ASCII)
 _SECONDS = re.compile(rb"\d+\.?\d*|\.\d+", re.ASCII)
 _NAME = re.compile(rb"[A-Za-z0-9._-]+")
 _BLANKS = re.compile(rb" *")
 _STREAM = re.compile(rb"stdout|stderr")
 _CRI_TAG = re.compile(rb"[FP](?::[^ ]*)?")
+_ADDRESS = re.compile(rb"[^ ,]+")
+_ADDRESSES = re.compile(rb"[^ ,]+(?:,[ ,]*[^ ,]+)*(?= |\Z)")
 _BRACKETED = re.compile(rb"\[(.*)\](?::(\d{1,5}))?", re.DOTALL | re.ASCII)
 
 _MOST = {Type.STATUS: 999, Type.PORT: 65535, Type.INTEGER: 2**64 - 1}
 _DECIMALS = {Type.SECONDS: 0, Type.MILLIS: 3, Type.MICROS: 6, Type.NANOS: 9}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_DIGITS = 18  # that count, and decimals of a number: a double holds no more
 _YEAR_10000 = 253_402_300_800_000  # in milliseconds: no calendar goes further
 
 
@@ -91,16 +95,30 @@ def read_value(type_: Type, line: bytes, at: int) -> tuple[int, Any] | None:
 def read_seconds(type_: Type, line: bytes, at: int) -> tuple[int, float | None] | None:
     """Read a duration; its value is in seconds."""
     start = at + (type_ is not Type.SECONDS and line.startswith(b"+", at))
-    text = _matched(_DURATION, line, start)
-    if not text:
+    match = _DURATION.match(line, start)
+    if match is None:
         return None if start > at or line.startswith(b".", at) else (at, None)
-    if text.startswith(b"-"):
-        return None if start > at else (at + len(text), None)
-    digits = text.replace(b".", b"")
-    if len(digits) > 15:
+    minus, number, exponent = match.groups()
+    if number is None or minus:
+        return None if start > at else (match.end(), None)
+    value = _decimal(number, int(exponent or 0), _DECIMALS[type_])
+    return None if value is None else (match.end(), value)
+
+
+def _decimal(number: bytes, exponent: int, unit: int) -> float | None:
+    """What a number is worth in units of ``10 ** -unit``; None where it is too large."""
+    whole, _, fraction = number.partition(b".")
+    whole = whole.lstrip(b"0")
+    if len(whole) > _MOST_DIGITS:
         return None
-    decimals = len(text.partition(b".")[2]) + _DECIMALS[type_]
-    return start + len(text), int(digits) / float(10**decimals)
+    fraction = fraction[: _MOST_DIGITS - len(whole)]
+    value = int(b"0" + whole + fraction)
+    decimals = len(fraction) - exponent if value else 0
+    if decimals < 0:
+        value, decimals = value * 10**-decimals, 0
+    if decimals > _MOST_DIGITS:
+        value, decimals = value // 10 ** (decimals - _MOST_DIGITS), _MOST_DIGITS
+    return float(value) / float(10 ** (decimals + unit)) if value < 10**_MOST_DIGITS else None
 
 
 def split_port(text: bytes) -> tuple[bytes, int | None]:
@@ -112,6 +130,35 @@ def split_port(text: bytes) -> tuple[bytes, int | None]:
     if colon and port.isdigit() and len(port) <= 5 and int(port) <= 65535:
         return address, int(port)
     return text, None
+
+
+@lru_cache(maxsize=65536)
+def address_number(text: bytes) -> int | None:
+    """The IPv6 number of an address, IPv4 as ``::ffff:a.b.c.d``; None where the text is no address."""
+    try:
+        return 0xFFFF << 32 | int(IPv4Address(text.decode("ascii")))
+    except (AddressValueError, UnicodeDecodeError):
+        pass
+    try:
+        return None if b"%" in text else int(IPv6Address(text.decode("ascii")))
+    except (AddressValueError, UnicodeDecodeError):
+        return None
+
+
+def first_address(text: bytes) -> bytes:
+    """The first of a list of addresses, without a port, which is one behind brackets or the only colon."""
+    first = text.partition(b",")[0]
+    return split_port(first)[0] if first.startswith(b"[") or first.count(b":") == 1 else first
+
+
+def _read_addresses(_: Type, line: bytes, at: int) -> tuple[int, None] | None:
+    match = _ADDRESSES.match(line, at)
+    if match is None:
+        return None
+    items = _ADDRESS.findall(match[0])
+    if match[0] != b"-" and not any(address_number(first_address(item)) is not None for item in items):
+        return None
+    return match.end(), None
 
 
 def _read_integer(type_: Type, line: bytes, at: int) -> tuple[int, int | None] | None:
@@ -128,7 +175,7 @@ def _read_integer(type_: Type, line: bytes, at: int) -> tuple[int, int | None] |
 def _read_msec(_: Type, line: bytes, at: int) -> tuple[int, int] | None:
     text = _matched(_SECONDS, line, at)
     whole, fraction = text.partition(b".")[::2]
-    if not (whole + fraction).isdigit() or len(whole + fraction) > 15 or len(fraction) > 3:
+    if not (whole + fraction).isdigit() or len((whole + fraction).lstrip(b"0")) > 15 or len(fraction) > 3:
         return None
     value = int(whole + fraction.ljust(3, b"0"))
     return (at + len(text), value) if value < _YEAR_10000 else None
@@ -238,4 +285,5 @@ _READERS: dict[Type, Callable[[Type, bytes, int], tuple[int, Any] | None]] = {
     Type.STREAM: _reader_of(_STREAM),
     Type.CRI_TAG: _reader_of(_CRI_TAG),
     Type.SYSLOG_TIME: _reader_of(_SYSLOG_TIME),
+    Type.ADDRESSES: _read_addresses,
 }

@@ -92,8 +92,8 @@ static const uint8_t *read_time_iso8601(const uint8_t *p, const uint8_t *end, Sp
 
 /* `1763708889.123` */
 static const uint8_t *read_msec(const uint8_t *p, const uint8_t *end, const uint8_t *limit, Span *span) {
-    p = read_seconds(p, end, limit, span);
-    if (p == NULL || !span->present || span->decimals > 3) return NULL;
+    p = read_decimal(p, end, limit, span);
+    if (p == NULL || !span->present || span->decimals > 3 || span->number >= 1000000000000000ULL) return NULL;
     for (; span->decimals < 3; span->decimals++) span->number *= 10;
     return span->number < YEAR_10000 ? p : NULL;
 }

@@ -31,6 +31,8 @@ enum {
     SYSLOG_TIME,
     WORD,
     UNQUOTED,
+    FIRST_ADDRESS,
+    ADDRESSES,
     TYPES
 };
 
@@ -129,9 +131,12 @@ static const uint8_t *pass_number(const uint8_t *p, const uint8_t *end) {
     return point == start && p == start + 1 ? start : p;
 }
 
-/* Digits with at most one point, `-` or nothing; at most 15 digits, which a double holds exactly. A `-` with a number
- * stands for nothing too. */
-static inline const uint8_t *read_seconds(const uint8_t *p, const uint8_t *end, const uint8_t *limit, Span *span) {
+/* Digits of a number that count, and decimals of one: a double holds no more. */
+#define MOST_DIGITS 18
+
+/* Digits with at most one point, `-` or nothing. Of more than `MOST_DIGITS` digits those behind the point are passed over;
+ * NULL where there are so many before it. A `-` with a number stands for nothing too. */
+static inline const uint8_t *read_decimal(const uint8_t *p, const uint8_t *end, const uint8_t *limit, Span *span) {
     uint64_t seconds, thousandths;
     int before = short_number(p, limit, &seconds);
     if (before > 0 && before + 4 <= end - p && p[before] == '.' &&
@@ -143,28 +148,62 @@ static inline const uint8_t *read_seconds(const uint8_t *p, const uint8_t *end, 
     }
     const uint8_t *start = p;
     uint64_t value = 0;
-    int digits = 0;
+    bool digits = false;
+    uint8_t decimals = 0;
     const uint8_t *point = NULL;
     for (; p < end; p++) {
         if (is_digit(*p)) {
-            if (++digits > 15) return NULL;
-            value = value * 10 + (uint64_t)(*p - '0');
+            digits = true;
+            if (value < 100000000000000000ULL && decimals < MOST_DIGITS) {
+                value = value * 10 + (uint64_t)(*p - '0');
+                decimals += point != NULL;
+            } else if (point == NULL) {
+                return NULL;
+            }
         } else if (*p == '.' && point == NULL) {
             point = p;
         } else {
             break;
         }
     }
-    span->present = digits > 0;
+    span->present = digits;
     span->number = value;
-    span->decimals = point ? (uint8_t)(p - point - 1) : 0;
+    span->decimals = decimals;
     if (p == start && p < end && *p == '-') return pass_number(p + 1, end);
-    return digits == 0 && p > start ? NULL : p;
+    return !digits && p > start ? NULL : p;
+}
+
+/* Behind a number the exponent that it may have, `e-05`, which moves its point. */
+static const uint8_t *read_exponent(const uint8_t *p, const uint8_t *end, Span *span) {
+    const uint8_t *digits = p + 1;
+    bool minus = digits < end && *digits == '-';
+    if (digits < end && (*digits == '-' || *digits == '+')) digits++;
+    int exponent = 0;
+    const uint8_t *stop = digits;
+    for (; stop < end && is_digit(*stop) && stop - digits < 3; stop++) exponent = exponent * 10 + (*stop - '0');
+    if (stop == digits) return p;
+    int decimals = span->decimals + (minus ? exponent : -exponent);
+    if (span->number == 0) decimals = 0;
+    for (; decimals < 0; decimals++) {
+        if (span->number >= 100000000000000000ULL) return NULL;
+        span->number *= 10;
+    }
+    for (; decimals > MOST_DIGITS; decimals--) span->number /= 10;
+    span->decimals = (uint8_t)decimals;
+    return stop;
+}
+
+/* A decimal number that may have an exponent, as JSON's numbers may. */
+static inline const uint8_t *read_seconds(const uint8_t *p, const uint8_t *end, const uint8_t *limit, Span *span) {
+    const uint8_t *stop = read_decimal(p, end, limit, span);
+    if (stop == NULL || stop == p || stop == end || (*stop | 0x20) != 'e' || stop[-1] == '-') return stop;
+    return read_exponent(stop, end, span);
 }
 
 static double seconds_value(uint64_t number, uint8_t decimals) {
-    static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11, 1e12,
-                                    1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22, 1e23, 1e24};
+    static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,
+                                    1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
+                                    1e20, 1e21, 1e22, 1e23, 1e24, 1e25, 1e26, 1e27}; /* nanoseconds of MOST_DIGITS */
     return (double)number / POWERS[decimals];
 }
 
@@ -341,6 +380,39 @@ static void split_port(Span *span) {
     span->end = stop - brackets;
     span->number = found ? port : 0;
     span->present = found;
+}
+
+/* Whether no blank stands in a text but behind a comma, as in a list of addresses. */
+static bool is_list(const uint8_t *p, const uint8_t *end) {
+    for (const uint8_t *start = p; p < end; p++)
+        if ((*p == ' ' || *p == '\t') && (p == start || (p[-1] != ',' && p[-1] != ' '))) return false;
+    return true;
+}
+
+/* Of `203.0.113.7:443, 10.0.0.1` the text becomes the first address. A port is one behind brackets or the only colon. */
+static void take_first(Span *span) {
+    const uint8_t *comma = memchr(span->start, ',', (size_t)(span->end - span->start));
+    if (comma) span->end = comma;
+    size_t size = (size_t)(span->end - span->start);
+    const uint8_t *colon = memchr(span->start, ':', size);
+    if (colon && (*span->start == '[' || memchr(colon + 1, ':', (size_t)(span->end - colon - 1)) == NULL)) split_port(span);
+    span->present = false;
+}
+
+/* `203.0.113.7, 10.0.0.1`, not all of which need be addresses, or `-`. */
+static const uint8_t *read_addresses(const uint8_t *p, const uint8_t *end) {
+    if (p < end && *p == '-' && (p + 1 == end || p[1] == ' ')) return p + 1;
+    for (bool any = false;;) {
+        Span item = {.start = p};
+        while (p < end && *p != ' ' && *p != ',') p++;
+        if (p == item.start) return NULL;
+        item.end = p;
+        take_first(&item);
+        uint64_t high, low;
+        any |= read_address(item.start, item.end, &high, &low);
+        if (p == end || *p == ' ') return any ? p : NULL;
+        while (p < end && (*p == ',' || *p == ' ')) p++;
+    }
 }
 
 #endif

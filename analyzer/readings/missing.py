@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from analyzer.errors import FormatError
 from analyzer.parsing.json_format import JsonFormat
 from analyzer.parsing.log_format import compile_format
-from analyzer.readings.products import product_of
+from analyzer.readings.products import AS_NGINX, product_of
 from analyzer.tables.columns import has_exact_times
 
 if TYPE_CHECKING:
@@ -159,8 +159,10 @@ def _appended(text: str, columns: list[str], added: list[str]) -> str:
 
 
 def _as_nginx_has_it(layout: LineFormat) -> str:
-    """Without logscan's own mark of an end; a stream's size is read as a body's, but nginx has a variable for it."""
-    text = layout.text.replace("$blanks", "")
+    """In nginx's own variables; a stream's size is read as a body's, but nginx has a variable for it."""
+    text = layout.text
+    for own, variable in AS_NGINX.items():
+        text = text.replace(own, variable)
     return text.replace("$body_bytes_sent", "$bytes_sent") if _is_stream(layout) else text
 
 

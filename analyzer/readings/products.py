@@ -22,8 +22,16 @@ OWN_VARIABLES = frozenset({
     "upstream_time", "upstream_time_ms", "upstream_time_us", "upstream_time_ns", "upstream_name",
     "upstream_target", "upstream_code", "request_raw", "referer_raw", "user_agent_raw", "x_forwarded_for_raw",
     "request_id_raw", "host_raw", "number", "seconds", "millis", "name", "rest", "message", "node", "pod",
-    "container", "labels", "file", "stream", "cri_tag",
+    "container", "labels", "file", "stream", "cri_tag", "realip_remote_addr_port",
 })  # fmt: skip
+
+#: Variables that only read more of what nginx's own write.
+AS_NGINX = {
+    "$remote_addr_first": "$remote_addr",
+    "$x_forwarded_for_list": "$http_x_forwarded_for",
+    "$vhost": "$host",
+    "$blanks": "",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,8 @@ ANY_LOCAL = st.builds(
     "{}/{}/{}:{}:{}:{}{}{}".format, TWO, MONTHS, YEARS, TWO, TWO, TWO, FRACTIONS,
     st.one_of(st.just(""), st.builds("{}{}{}".format, st.sampled_from([" +", " -", "+", " "]), TWO, TWO)),
 )  # fmt: skip
-DURATIONS = st.builds("{}{}".format, st.sampled_from(["", "+", "-", "++", "-+"]), NUMBERS)
+EXPONENTS = st.one_of(st.just(""), st.builds("{}{}".format, st.sampled_from(["e", "E-", "e+", "s", ".0"]), NUMBERS))
+DURATIONS = st.builds("{}{}{}".format, st.sampled_from(["", "+", "-", "++", "-+"]), NUMBERS, EXPONENTS)
 SYSLOG_TIMES = st.builds(
     "{} {} {}:{}:{}".format, MONTHS, st.one_of(TWO, st.integers(0, 9).map(" {}".format)), TWO, TWO, TWO
 )
@@ -243,6 +244,9 @@ ADDRESS_PORTS = st.one_of(
     st.builds("[{}]:{}".format, ADDRESSES, PORTS),
     st.text("[]:0123456789a", max_size=12),
 )
+LISTS = st.builds(
+    "{}{}".format, st.sampled_from(["", "-", " ", ","]), st.lists(ADDRESS_PORTS, max_size=3).map(", ".join)
+)
 TOKENS = st.one_of(st.text("aZ09._-/ \u00e4", max_size=6), st.sampled_from(["stdout", "stderr", "F", "P:a", "F "]))
 #: What the text of each type may be, well-formed or nearly so.
 TYPED: dict[Type, st.SearchStrategy[str]] = {
@@ -251,6 +255,7 @@ TYPED: dict[Type, st.SearchStrategy[str]] = {
     Type.MICROS: DURATIONS, Type.NANOS: DURATIONS, Type.TIME_ANY: st.one_of(ANY_ISO, ANY_LOCAL, NUMBERS),
     Type.NAME: TOKENS, Type.BLANKS: TOKENS, Type.STREAM: TOKENS, Type.CRI_TAG: TOKENS, Type.SYSLOG_TIME: SYSLOG_TIMES,
     Type.WORD: st.one_of(ADDRESS_PORTS, st.text('ab \t\\"|x', max_size=40)),
+    Type.FIRST_ADDRESS: LISTS, Type.ADDRESSES: LISTS,
     Type.UNQUOTED: st.text('ab \t\\"|x', max_size=40),
 }  # fmt: skip
 

@@ -108,6 +108,38 @@ def test_a_cut_line_moves_no_field() -> None:
     assert named("\n".join([cut, *[line] * 20]).encode()) == ("none", "ingress-nginx-0.25")
 
 
+def test_a_cut_beginning_does_not_decide() -> None:
+    """A first line that lost its beginning, wherever it was cut, does not make a format of fewer fields win."""
+    line = sample("ingress-nginx-0.25")
+    address = line.index("] - - [")
+    for start in range(1, address + 2):
+        assert named("\n".join([line[start:], line, line]).encode()) == ("none", "ingress-nginx-0.25"), line[start:]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("shop.example.org", "example.org", "_"), "apache-vhost-name"),
+        (("203.0.113.7", "198.51.100.9", "-"), "x-forwarded-for-first"),
+        (("203.0.113.7, 10.1.2.3", "2001:db8::17", "unknown, 203.0.113.7:443"), "x-forwarded-for-first"),
+        (("shop.example.org", "203.0.113.7", "example.org"), "apache-vhost-name"),
+        (("203.0.113.7", "x, y", "198.51.100.9,10.1.2.3"), "x-forwarded-for-first"),
+    ],
+)
+def test_what_stands_before_the_address(words: tuple[str, ...], name: str) -> None:
+    """Before an address stands the name of a server, or the addresses of X-Forwarded-For: most lines tell which."""
+    lines = [f"{word} {sample('combined')}" for word in words]
+    assert named("\n".join(lines).encode()) == ("none", name)
+
+
+def test_names_of_servers_are_no_containers() -> None:
+    """`stern` in one namespace before names of servers is not `stern` in all namespaces before none."""
+    lines = [stern(f"{server} {sample('combined')}", Where()) for server in ("shop.example.org", "example.org")]
+    assert named("\n".join(lines).encode()) == ("stern", "apache-vhost-name")
+    found = detect("\n".join(lines).encode(), KNOWN)
+    assert [layer.path.stem for layer in found.layers if not isinstance(layer, str)] == ["stern"]
+
+
 def test_unknown_lines_in_known_envelopes() -> None:
     """Envelopes are told round lines of an unknown format too, but not those that any words would make."""
     unknown = "lorem ipsum dolor sit amet"

@@ -220,6 +220,26 @@ class JsonContract:
         assert rows.select("request_time", "upstream_response_time").rows() == ([] if value is ... else [(value,) * 2])
         assert misfits.height == (value is ...)
 
+    @pytest.mark.parametrize(
+        ("value", "status"),
+        [
+            ("200.0", 200),
+            ('"200.000"', 200),
+            ("200.", 200),
+            ("200.5", ...),
+            ("200.0.0", ...),
+            (".0", ...),
+            ('"-.0"', ...),
+        ],
+    )
+    def test_whole_numbers_may_be_doubles(self, value: str, status: object) -> None:
+        """A whole number may come from a program that knows of doubles only."""
+        layout = compile_json("x", {"status": "/v", "body_bytes_sent": "/v", "remote_port": "/v"}, [])
+        rows, *_ = read(self.kind, layout, f'{{"v": {value}}}'.encode())
+        assert rows.select("status", "body_bytes_sent", "remote_port").rows() == (
+            [] if status is ... else [(status,) * 3]
+        )
+
     def test_which_misfit_is_told(self) -> None:
         """Of several the lowest field counts; a broken object counts before all."""
         layout = compile_json("x", {"status": "/s", "remote_port": ["/a/*", "/p"], "host": "/h"}, ["/h", "/s"])
