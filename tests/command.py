@@ -63,7 +63,7 @@ def bash(script: str, *, cwd: Path) -> Result:
 def checked(text: bytes) -> dict[str, Any]:
     """Parse a JSON report: it fits its schema, and no line and no request of it is lost."""
     report: dict[str, Any] = json.loads(text)
-    _validator().validate(report)
+    validator().validate(report)
     read = report["input"]
     for row in (read, *read["sources"]):
         assert row["lines"] == row["parsed"] + row["rejected"] + row["other"], row
@@ -78,8 +78,10 @@ def checked(text: bytes) -> dict[str, Any]:
 
 
 @cache
-def _validator() -> jsonschema.Draft202012Validator:
-    schema = json.loads((files("analyzer") / "report" / "schema.json").read_text())
+def validator(name: str = "schema.json") -> jsonschema.Draft202012Validator:
+    """A validator of a schema that is shipped, which is itself checked."""
+    schema = json.loads((files("analyzer") / "report" / name).read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
 

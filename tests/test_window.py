@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from ipaddress import IPv4Address
 
 import polars as pl
+import pytest
 
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.ranges import parse_addresses
-from analyzer.jobs import window as windows
+from analyzer.jobs import crowd
 from analyzer.jobs.window import Window
 from analyzer.parsing.detect import Known
+from analyzer.readings.preservation import preservation
+from analyzer.readings.proxies import infer
 from analyzer.runs.logs import Log
 from analyzer.runs.run import Run
 from analyzer.sources import Source
 from analyzer.tables import Fold
-
-if TYPE_CHECKING:
-    import pytest
 
 CLASSIFIER = Classifier(declared(node=["10.0.0.0/24"]))
 
@@ -34,7 +34,7 @@ def _add(window: Window, addresses: list[str], begun: float) -> None:
 
 def _labelled(window: Window) -> pl.DataFrame:
     labelled = CLASSIFIER.label(window.tables().addresses)
-    return labelled.with_columns(visitor=pl.col("class") == "client")
+    return labelled.with_columns(visitor=pl.col("class") == "client", range_class="class")
 
 
 def test_adds_up() -> None:
@@ -69,13 +69,51 @@ def test_nothing_came() -> None:
 
 def test_few_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many visitors there are, the tables stay small; no request is lost, and no node taken for a visitor."""
-    monkeypatch.setattr(windows, "MOST", 100)
+    monkeypatch.setattr(crowd, "MOST", 100)
     window = Window(60, CLASSIFIER)
     for second in range(20):
         visitors = [f"81.{second}.{number // 250}.{number % 250}" for number in range(400)]
         _add(window, [*visitors, "10.0.0.1"], second)
     labelled = _labelled(window)
-    assert labelled.height <= 400
+    assert labelled.height <= 102
     assert labelled["requests"].sum() == 20 * 401
     assert labelled.filter(class_node := pl.col("class") == "node")["requests"].to_list() == [20]
     assert labelled.filter(~class_node)["requests"].sum() == 20 * 400
+    shares = window.shares(labelled)
+    assert (sum(total for total, _ in shares), sum(own for _, own in shares)) == (20 * 401, 20 * 400)
+
+
+def test_others_are_told_of_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No address is said to have sent what others sent: lists and counts are of those that are told apart."""
+    monkeypatch.setattr(crowd, "MOST", 100)
+    window = Window(60, CLASSIFIER)
+    for second in range(20):
+        visitors = [f"81.{second}.{number // 250}.{number % 250}" for number in range(400)]
+        _add(window, [*visitors, *["81.2.69.142"] * 5, "10.0.0.1"], second)
+    tables = window.tables()
+    labelled = infer(CLASSIFIER.label(tables.addresses).with_columns(range_class="class"))
+    whole = preservation(labelled, top=20)
+    told = window.crowd.told(whole, labelled, 20)
+    others = window.crowd.requests(labelled)
+    assert (told.requests, told.considered, told.preserved) == (whole.requests, whole.considered, whole.preserved)
+    assert (told.addresses[0].address, told.addresses[0].requests) == ("81.2.69.142", 100)
+    assert max(row.requests for row in told.addresses[2:]) <= 2
+    assert sum(row.requests for row in told.addresses) <= told.requests - others
+    assert told.classes["client"].addresses + told.classes["node"].addresses == labelled.height - 2
+    assert told.preserved_pct == pytest.approx(100 * 405 / 406, abs=0.01)
+
+
+def test_size_levels_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of addresses that are always new, and of any class, the window holds no more after ten times its length."""
+    monkeypatch.setattr(crowd, "MOST", 100)
+    window = Window(6, CLASSIFIER)
+    sizes, rows = [], []
+    for second in range(60):
+        start = 0x0A000000 + second * 300
+        fresh = [str(IPv4Address((start + at) | (0x51000000 if at % 2 else 0))) for at in range(300)]
+        _add(window, fresh, second)
+        parts = [part for part, _ in window._parts]
+        sizes.append(sum(frame.estimated_size() for part in parts for frame in part.frames.values()))
+        rows.append(window.tables().addresses.height)
+    assert max(sizes[20:]) <= 1.1 * max(sizes[7:12])
+    assert max(rows) <= 110

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -24,7 +25,7 @@ class WatchFormat(StrEnum):
 
 @app.command(cls=Command)
 def watch(  # noqa: PLR0913, PLR0917 - what a user may say
-    source: options.Sources,
+    source: Annotated[list[str], typer.Argument(help="A file, a glob, a directory, or - for standard input.")],
     format_: Annotated[
         WatchFormat, typer.Option("--format", help="A view of the terminal, or lines of JSON.")
     ] = WatchFormat.TABLE,
@@ -43,6 +44,8 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
 ) -> int:
     """Follow logs that grow, and show the readings of the last minutes."""
     gc.enable()  # a command that ends does without (`analyzer.cli`); this one may run for weeks
+    # Polars' allocator, which reads this when it is loaded, is to give memory back and not only to offer it.
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "muzzy_decay_ms:0")
     length = options.as_span("--window", window)
     every = _seconds(interval)
     from analyzer.commands import live  # noqa: PLC0415

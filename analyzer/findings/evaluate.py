@@ -14,7 +14,7 @@ import polars as pl
 
 from analyzer.errors import RuleError
 from analyzer.findings.facts import SCHEMA
-from analyzer.findings.model import ANY, SEVERITIES, Finding
+from analyzer.findings.model import ANY, SEVERITIES, Finding, Findings
 from analyzer.findings.rules import load_body, load_findings
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def check(rules: Iterable[Rule]) -> None:
                     raise _error(rule, key, f"names of facts, got {name!r}")
 
 
-def findings(rules: Sequence[Rule], facts: pl.DataFrame) -> list[Finding]:
+def findings(rules: Sequence[Rule], facts: pl.DataFrame) -> Findings:
     """Return what was found, the gravest first, and of these what explains most of the loss.
 
     Parameters
@@ -85,7 +85,7 @@ def findings(rules: Sequence[Rule], facts: pl.DataFrame) -> list[Finding]:
         for rule in rules
         if rule.id in held and rule.id not in general
     ]
-    return sorted(found, key=lambda each: (SEVERITIES.index(each.severity), -(each.share_pct or 0), each.id))
+    return Findings(sorted(found, key=lambda each: (SEVERITIES.index(each.severity), -(each.share_pct or 0), each.id)))
 
 
 def fill(text: str, facts: dict[str, Any], *, to_paste: bool) -> str:

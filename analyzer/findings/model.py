@@ -1,13 +1,18 @@
-"""A rule of ``rules/findings/``, and the finding that a report makes of it. Importing this loads no Polars."""
+"""A rule of ``rules/findings/``, and the findings that a report makes of them. Importing this loads no Polars."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from analyzer.charts import Bars
+from analyzer.readings.reading import Reading, frame_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    import polars as pl
 
 SEVERITIES = ("error", "warning", "info")
 ANY = "any"
@@ -58,6 +63,43 @@ class Finding:
     share_pct: float | None
     evidence: dict[str, object]
     fixes: list[Fix]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    id: str
+    severity: str
+    title: str
+    because: str
+    share_pct: float | None
+    fix: str | None
+    patch: str | None
+
+
+class Findings(list[Finding], Reading):
+    """The findings of a report, the gravest first."""
+
+    __slots__ = ()
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The findings, a row each, with the first fix and its patch."""
+        rows = []
+        for found in self:
+            fix, patch = (found.fixes[0].text, found.fixes[0].patch) if found.fixes else (None, None)
+            rows.append(_Row(found.id, found.severity, found.title, found.because, found.share_pct, fix, patch))
+        return frame_of(rows, _Row)
+
+    def plot(self) -> Bars:
+        """How much of the loss each explains."""
+        return Bars(
+            title="Findings, and the share of requests whose address each explains the loss of",
+            frame=self.frame,
+            name="id",
+            value="share_pct",
+            unit="% of requests",
+            by="severity",
+        )
 
 
 @dataclass(frozen=True, slots=True)

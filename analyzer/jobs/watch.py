@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Bytes that wait to be scanned at most: scanning many lines at once costs far less by the line.
 WAITING = 8 << 20
+#: Lines after which what was scanned is added to the window, however long it is until it is shown.
+FOLDED = 100_000
 #: Seconds between two looks at which files there are, and how many times as long as a look they are at least.
 _LOOK, _LOOK_COST = 0.2, 20
 #: Seconds that a finding which holds no more is still told of.
@@ -66,9 +69,10 @@ class Watch:
         self._open_records: dict[str, int | None] = {}
         self._waiting: dict[str, tuple[Followed, list[Block]]] = {}
         self._size = 0
-        self._look_at = self._turned = time.monotonic()
+        self._look_at = self._turned = self._folded = time.monotonic()
         self._run = self._new_run()
         self._noted: dict[str, Noted] = {}
+        self._lines = 0
         self.lines = 0
 
     @property
@@ -100,15 +104,14 @@ class Watch:
     def turn(self) -> Watched:
         """Make the readings of the window as it is now."""
         self._scan()
-        now = time.monotonic()
-        run, begun = self._run, self._turned
-        lines = sum(log.lines for log in run.logs)
+        self._fold()
+        now, begun = time.monotonic(), self._turned
+        lines, self._lines, self._turned = self._lines, 0, now
         self.lines += lines
-        self._run, self._turned = self._new_run(), now
-        for log in run.logs:
-            self._open_records[log.source.uri] = log.other.continues_at
-        self._window.add(run, run.fold.tables(), begun, now)  # type: ignore[attr-defined]
-        report, labelled = self._judge.judge(self._window, self._window.tables(), time.perf_counter())
+        tables = self._window.tables()
+        report, labelled = self._judge.judge(self._window, tables, time.perf_counter())
+        crowd = self._window.crowd
+        report = replace(report, preservation=crowd.told(report.preservation, labelled, self._judge.top))
         followed = self._follower.followed
         self._shapes = {uri: shape for uri, shape in self._shapes.items() if uri in followed}
         self._open_records = {uri: at for uri, at in self._open_records.items() if uri in followed}
@@ -123,6 +126,7 @@ class Watch:
             lines=self.lines,
             lines_per_second=lines / max(now - begun, 1e-3),
             shares=self._window.shares(labelled),
+            others=crowd.requests(labelled),
             findings=[each for each in self._noted.values() if each.until is None],
             gone=[each for each in self._noted.values() if each.until is not None],
             ended=self.ended,
@@ -154,6 +158,17 @@ class Watch:
                 scanned = PieceScan(piece, shape, self._layouts, keep_rejected=False).scan()
                 self._run.add(Work(log, piece, shape), scanned, rejects)
         self._waiting, self._size = {}, 0
+        if sum(log.lines for log in self._run.logs) >= FOLDED:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Add to the window what was scanned."""
+        run, begun, now = self._run, self._folded, time.monotonic()
+        self._run, self._folded = self._new_run(), now
+        for log in run.logs:
+            self._lines += log.lines
+            self._open_records[log.source.uri] = log.other.continues_at
+        self._window.add(run, run.fold.tables(), begun, now)  # type: ignore[attr-defined]
 
     def _shape(self, followed: Followed, blocks: list[Block]) -> Shape:
         """What a log is, by its first lines or, where these tell nothing, by those that come."""

@@ -1,17 +1,20 @@
 """The last minutes of what is watched: a ring of small tables, each of a few seconds, that add up.
 
-What a line counts for is when it came, not what time it logs. Memory is bounded whatever the logs hold: of a part of
-the ring with too many addresses, the rare ones of visitors are put together.
+What a line counts for is when it came, not what time it logs. Memory is bounded whatever the logs hold and however long
+they are watched: each table of a part is, of too many addresses the rare ones are put together (`analyzer.jobs.crowd`),
+and a part that is too old goes whole.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.jobs.crowd import Crowd
 from analyzer.readings.shares import considered
 from analyzer.report.model import Input
 from analyzer.runs.logs import node_of
@@ -19,7 +22,7 @@ from analyzer.runs.recorder import counted
 from analyzer.runs.run import labelled_senders
 from analyzer.state.state import renumbered
 from analyzer.tables import Fold
-from analyzer.tables.merge import add_up, frames_of, tables_of
+from analyzer.tables.merge import frames_of, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,12 +37,10 @@ if TYPE_CHECKING:
 
 #: Parts of the ring.
 PARTS = 30
-#: Addresses of a part, and of all parts together.
-MOST = 20_000
+#: Parts that are added up at once: the more, the more memory it takes.
+_AT_ONCE = 5
 #: Names of a kind that are counted: senders may be anybody.
 _MOST_NAMES = 1000
-_SPREAD = ("user_agents", "forwarded", "signs")
-"""What an address shows of who stands behind it, which several put together would show as one proxy."""
 
 
 @dataclass
@@ -69,46 +70,32 @@ class Window:
         self._numbers: dict[Stream, int] = {}
         self._next = 0
         self._none = frames_of(Fold(classifier).tables())
-        self._recent: list[Slice] = []
-        self._parts: deque[Slice] = deque()
-        self._before = Slice(0.0)
-        self._whole = Slice(0.0)
+        self.crowd = Crowd(classifier)
+        self._parts: deque[tuple[Slice, pl.DataFrame]] = deque()  # each with its `_visits`
+        self._before = self._part = self._whole = Slice(-math.inf)
 
     def add(self, run: Run, tables: Tables, begun: float, now: float) -> None:
         """Take what a run read since `begun`, and let go of what is too old `now`, both in seconds of one clock."""
-        taken = self._slice(run, tables, begun)
-        if self._recent and now - self._recent[0].begun > self.seconds / PARTS:
-            self._parts.append(self._sum(self._recent))
-            self._recent = []
-        self._recent.append(taken)
-        while self._parts and self._parts[0].begun < now - self.seconds:
-            self._parts.popleft()
-        if len(self._recent) == 1:  # the parts have changed
-            self._before = self._sum(self._parts)
-        self._whole = self._sum([self._before, *self._recent])
-        self._numbers = {stream: number for number, stream in self._whole.streams.items()}
+        if begun - self._part.begun >= self.seconds / PARTS:
+            if math.isfinite(self._part.begun):
+                self._parts.append((self._part, self._visits(self._part)))
+            while self._parts and self._parts[0][0].begun < now - self.seconds:
+                self._parts.popleft()
+            self._before, self._part = self._sum([part for part, _ in self._parts]), Slice(begun)
+        self._part = self._sum([self._part, self._slice(run, tables, begun)])
+        self._numbers = {stream: number for number, stream in (self._before.streams | self._part.streams).items()}
 
     def tables(self) -> Tables:
-        """The tables of the window."""
+        """The tables of the window as it is now, of which all other methods tell."""
+        self._whole = self._sum([self._before, self._part])
         return tables_of(self._whole.frames or self._none)
 
     def shares(self, labelled: pl.DataFrame) -> list[tuple[int, int]]:
         """Requests considered and preserved in each part, the oldest first, as the addresses are judged now."""
-        parts = [*self._parts, *([self._sum(self._recent)] if self._recent else [])]
-        tables = [
-            part.frames["addresses"].with_columns(part=pl.lit(at, pl.UInt32))
-            for at, part in enumerate(parts)
-            if part.frames
-        ]
-        if not tables:
-            return [(0, 0)] * len(parts)
-        judged = labelled.select("address", "class", "health_probe", "in_cluster", "visitor")
-        rows = pl.concat(tables).join(judged, on="address", how="inner").with_columns(considered())
-        sums = rows.group_by("part").agg(
-            pl.sum("considered"), pl.col("considered").filter("visitor").sum().alias("own")
-        )
-        found = {part: (total, own) for part, total, own in sums.iter_rows()}
-        return [found.get(at, (0, 0)) for at in range(len(parts))]
+        other = labelled.filter(pl.col("visitor") != (pl.col("range_class") == "client"))["address"].implode()
+        own = pl.col("client") != pl.col("address").is_in(other)
+        sums = pl.sum("considered"), pl.col("considered").filter(own).sum().alias("own")
+        return [visits.select(sums).row(0) for visits in (*(each for _, each in self._parts), self._visits(self._part))]
 
     def input(self, tables: Tables, cluster: Cluster | None, begun: float) -> Input:  # noqa: ARG002
         """What was read; the sources are told by whoever follows them."""
@@ -167,40 +154,32 @@ class Window:
             }
             for log in run.logs
         ]
-        return self._bounded(
-            Slice(
-                begun,
-                {name: renumbered(frame, mapping, "source") for name, frame in frames.items()},
-                dict(zip(numbers, streams, strict=True)),
-                _added(counts),
-            )
+        return Slice(
+            begun,
+            self.crowd.bounded({name: renumbered(frame, mapping, "source") for name, frame in frames.items()}),
+            dict(zip(numbers, streams, strict=True)),
+            _added(counts),
         )
 
     def _sum(self, slices: Sequence[Slice]) -> Slice:
-        full = [each for each in slices if each.frames]
-        streams = {number: stream for each in slices for number, stream in each.streams.items()}
-        begun = slices[0].begun if slices else 0.0
-        counts = _added(each.counts for each in slices)
-        if len(full) < 2:
-            return Slice(begun, full[0].frames if full else {}, streams, counts)
-        together = {name: pl.concat([each.frames[name] for each in full]) for name in self._none}
-        return self._bounded(Slice(begun, frames_of(tables_of(together)), streams, counts))
+        """Add up slices, the oldest first."""
+        whole, left = slices[0] if slices else Slice(-math.inf), slices[1:]
+        while left:
+            together, left = [whole, *left[:_AT_ONCE]], left[_AT_ONCE:]
+            full = [each.frames for each in together if each.frames]
+            frames = full[0] if full else {}
+            if len(full) > 1:
+                parts = {name: pl.concat([each[name] for each in full]) for name in self._none}
+                frames = self.crowd.bounded(frames_of(tables_of(parts)))
+            streams = {number: stream for each in together for number, stream in each.streams.items()}
+            whole = Slice(whole.begun, frames, streams, _added(each.counts for each in together))
+        return whole
 
-    def _bounded(self, found: Slice) -> Slice:
-        """Put the rare addresses of visitors together, by chance but always the same, where there are too many."""
-        if not found.frames or found.frames["addresses"].height <= MOST:
-            return found
-        addresses = found.frames["addresses"].sort("requests", descending=True)
-        labelled = self._classifier.label(addresses).select("class").to_series()
-        rare = (pl.int_range(pl.len()) >= MOST // 2) & labelled.is_in(["client", "private"])
-        kept, others = addresses.filter(~rare), addresses.filter(rare)
-        group = [pl.col("address").hash() % (MOST // 4), labelled.filter(addresses.select(rare).to_series())]
-        others = others.with_columns(pl.col("address").min().over(group), *(pl.col(name) * 0 for name in _SPREAD))
-        found.frames["addresses"] = pl.concat([kept, add_up("addresses", [others]).select(kept.columns)], rechunk=True)
-        for name in ("entries", "clients"):
-            frame = found.frames[name]
-            found.frames[name] = frame.join(found.frames["addresses"].select("address"), on="address", how="semi")
-        return found
+    def _visits(self, part: Slice) -> pl.DataFrame:
+        """The considered requests of each address, and whether it is a visitor's by its range."""
+        addresses = part.frames.get("addresses", self._none["addresses"])
+        counted = self._classifier.label(addresses).with_columns(considered())
+        return counted.select("address", "considered", client=pl.col("class") == "client")
 
 
 def _added(parts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:

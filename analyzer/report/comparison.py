@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
-from analyzer.readings.reading import frame_of
+from analyzer.charts import Bars
+from analyzer.readings.reading import Reading, frame_of
 from analyzer.report.document import Cell, Document, Headline, Paragraph, Part, Quoted, Section, Tone, Verdict, table
 from analyzer.report.json import to_json
 from analyzer.report.layers import document as layers_document
@@ -26,7 +27,7 @@ _SECTIONS = ("preservation", "trust", "skew", "geo", "rate limit", "signals")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Reading):
     """Two reports side by side; see `analyzer.readings.comparison`."""
 
     schema: str = field(default=SCHEMA, init=False)
@@ -38,6 +39,18 @@ class Comparison:
         """The changes, a row each; ``before`` and ``after`` as text, ``change`` as a number."""
         rows = [_Row(*_texts(change)) for change in self.compared.changes]
         return frame_of(rows, _Row)
+
+    def plot(self) -> Bars:
+        """By how many points each percentage changed."""
+        rows = [
+            _Points(f"{change.section}: {change.measure}", change.change, _WAYS[change.better])
+            for change in self.compared.changes
+            if change.unit == "%" and change.change is not None
+        ]
+        return Bars(
+            title="What the change did", frame=frame_of(rows, _Points), name="measure", value="points", unit="points",
+            by="change",
+        )  # fmt: skip
 
     def to_json(self) -> str:
         """Write it as JSON."""
@@ -58,6 +71,16 @@ class _Row:
     after: str
     change: float | None
     better: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Points:
+    measure: str
+    points: float
+    change: str
+
+
+_WAYS = {True: "for the better", False: "for the worse", None: "neither"}
 
 
 def _texts(change: Change) -> tuple[str, str, str, str, float | None, bool | None]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from analyzer.charts import Bars
+from analyzer.findings.model import Findings
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.report import load_format
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from analyzer.findings.model import Finding
     from analyzer.readings.geo import Geo
     from analyzer.readings.preservation import Preservation
     from analyzer.readings.rate_limit import RateLimit
@@ -128,7 +128,7 @@ class Report:
     geo: Geo
     rate_limit: RateLimit
     timeline: Timeline
-    findings: list[Finding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
 
     def to_json(self) -> str:
         """Write the report as JSON, schema ``logscan.report/1``, with a newline at the end."""

@@ -43,6 +43,10 @@ def screen(watched: Watched, columns: int, rows: int) -> list[Text]:
         _finding(page, found, watched)
     page.blank()
     addresses(page, reading)
+    if watched.others:
+        page.line(
+            f"{size(watched.others, 'request')} from addresses too many to be told apart or counted", label="others "
+        )
     page.blank()
     skew(page, report.skew)
     signals(page, report.signals)

@@ -33,7 +33,8 @@ class Watched:
     """The readings of the last `window_seconds`.
 
     `lines` are all since the watching began. `shares` are requests considered and preserved in each part of the window,
-    the oldest first. `gone` are findings that held until a moment ago.
+    the oldest first. `others` are requests of addresses that are too many to be told apart: no list has them, and no
+    count of addresses. `gone` are findings that held until a moment ago.
     """
 
     time: datetime
@@ -44,6 +45,7 @@ class Watched:
     lines: int
     lines_per_second: float
     shares: list[tuple[int, int]]
+    others: int
     findings: list[Noted]
     gone: list[Noted]
     ended: bool
@@ -88,6 +90,7 @@ def as_json(watched: Watched) -> str:
             "addresses": reading.addresses,
         },
         "shares": [{"considered": considered, "preserved": preserved} for considered, preserved in watched.shares],
+        "others": {"requests": watched.others},
         "skew": {"by": report.skew.by, "verdict": report.skew.verdict, "groups": report.skew.groups},
         "signals": report.signals,
         "findings": watched.findings,

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from command import ENVIRONMENT, LINE, PATH
+from command import ENVIRONMENT, LINE, PATH, validator
 from end_to_end.servers import PATIENCE, program
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_piped_into_the_view(tmp_path: Path) -> None:
 
 
 def test_lines_without_a_terminal(tmp_path: Path) -> None:
-    """Without a terminal each interval is a JSON object on a line; requests that come add up; the end is the end."""
+    """Without a terminal each interval is an object of the schema on a line; requests add up; the end is the end."""
     command = ["logscan", "watch", "--format", "json", "--interval", "0.2", "-"]
     with subprocess.Popen(
         command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
@@ -131,10 +131,35 @@ def test_lines_without_a_terminal(tmp_path: Path) -> None:
         running.stdin.close()
         *_, last = map(json.loads, running.stdout)
         assert running.wait(PATIENCE) == 0
+    for line in (first, told, last):
+        validator("watch.schema.json").validate(line)
     assert (first["schema"], first["lines"], first["preservation"]["preserved_pct"]) == ("logscan.watch/1", 0, None)
     assert (told["lines"], told["formats"]) == (9, ["ingress-nginx"])
     assert last["lines"] == last["parsed"] + last["rejected"] + last["other"] == 10
     assert last["preservation"]["preserved"] == last["parsed"]
+
+
+def test_memory_does_not_grow_with_visitors(tmp_path: Path) -> None:
+    """Ten times as many visitors, each with an address of his own, need hardly more memory, and all are counted."""
+    peaks = []
+    for visitors in (100_000, 1_000_000):
+        log = tmp_path / "log"
+        with log.open("wb") as file:
+            for at in range(visitors):
+                file.write(LINE.replace(b"81.2.69.142", b"2a00:%x:%x::1" % divmod(at, 1 << 16)))
+        command = ["logscan", "watch", "--format", "json", "--interval", "30", "-"]
+        with (
+            log.open("rb") as file,
+            subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, env=ENVIRONMENT) as ran,
+        ):
+            assert ran.stdout is not None
+            *_, last = map(json.loads, ran.stdout)
+            peaks.append(os.wait4(ran.pid, 0)[2].ru_maxrss)
+            ran.returncode = 0
+        assert last["preservation"]["preserved"] == visitors
+        assert last["others"]["requests"] >= visitors - 20_000
+        assert sum(part["preserved"] for part in last["shares"]) == visitors
+    assert peaks[1] <= 1.5 * peaks[0]
 
 
 def test_the_reader_leaves(tmp_path: Path) -> None:

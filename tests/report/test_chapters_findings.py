@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from analyzer.findings.model import Findings
 from analyzer.report import load_format
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_a_finding_with_its_patch(report: Report, finding: Finding) -> None:
     """Reason, evidence, patch, how to verify it and source stand in both; the headline names reason and fix."""
-    found = replace(report, findings=[finding])
+    found = replace(report, findings=Findings([finding]))
     markdown = load_format("markdown").render(found)
     assert "**Because:** externalTrafficPolicy is Cluster on web/front: nodes masquerade" in markdown
     assert "**Fix:** Set the policy to Local" in markdown
@@ -34,13 +35,13 @@ def test_no_finding_makes_no_chapter(report: Report) -> None:
 def test_an_alternative_says_what_it_is_for(report: Report, finding: Finding) -> None:
     """A fix that may be for another platform names it."""
     other = replace(finding.fixes[0], platform="gcp", recognised=False, note="mind this")
-    markdown = load_format("markdown").render(replace(report, findings=[replace(finding, fixes=[other])]))
+    markdown = load_format("markdown").render(replace(report, findings=Findings([replace(finding, fixes=[other])])))
     assert r"Set the policy to Local (gcp, ingress-nginx). Mind this." in markdown.replace("\\", "")
 
 
 def test_hostile_names_are_no_markup(report: Report, finding: Finding) -> None:
     """What a cluster file holds reaches a page as text."""
     hostile = replace(finding, because="<script>alert(1)</script>", evidence={"service": "<img src=x onerror=y>"})
-    page = load_format("html").render(replace(report, findings=[hostile]))
+    page = load_format("html").render(replace(report, findings=Findings([hostile])))
     assert "<script>alert" not in page
     assert "<img src=x" not in page

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
+import analyzer as logscan
 from analyzer.charts import draw
 from analyzer.errors import UsageError
+from analyzer.findings.model import Findings
 
 if TYPE_CHECKING:
+    from analyzer.findings.model import Finding
     from analyzer.report.model import Report
 
 SECTIONS = ("input", "preservation", "trust", "skew", "geo", "rate_limit", "timeline")
@@ -45,6 +49,21 @@ def test_rows_are_those_of_the_report(report: Report) -> None:
     assert report.timeline.frame["time"].to_list() == [point.time for point in report.timeline.points]
 
 
+def test_findings_are_a_list_with_rows(report: Report, empty: Report, finding: Finding) -> None:
+    """Findings are a list; their frame says what to do first, and their chart what each explains."""
+    found = replace(
+        report, findings=Findings([finding, replace(finding, id="other", share_pct=None, fixes=[])])
+    ).findings
+    assert isinstance(found, list)
+    assert found[:1] == [finding]
+    row, other = found.frame.rows(named=True)
+    assert (row["id"], row["severity"], row["share_pct"]) == (finding.id, finding.severity, finding.share_pct)
+    assert (row["fix"], row["patch"]) == (finding.fixes[0].text, finding.fixes[0].patch)
+    assert (other["fix"], other["share_pct"]) == (None, None)
+    assert found.frame.schema == empty.findings.frame.schema
+    assert [row["id"] for row in values(found.chart().to_dict())] == [finding.id, "other"]
+
+
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_section_draws_itself(report: Report, empty: Report, name: str) -> None:
     """A chart is valid Vega-Lite, carries its rows, and draws columns that it has; also of nothing."""
@@ -55,6 +74,16 @@ def test_every_section_draws_itself(report: Report, empty: Report, name: str) ->
         fields = {channel["field"] for channel in layer["encoding"].values() if isinstance(channel, dict)}
         assert fields <= set(rows[0])
     assert len(values(getattr(empty, name).chart().to_dict())) == getattr(empty, name).frame.height
+
+
+def test_a_comparison_draws_what_changed() -> None:
+    """The chart of a comparison has a bar for each percentage, by how many points it changed and for the better."""
+    logs = Path(__file__).parents[2] / "sample_logs"
+    compared = logscan.compare(logs / "cluster", logs / "local")
+    rows = values(compared.chart().to_dict())
+    first = compared.frame.row(0, named=True)
+    assert rows[0] == {"measure": "preservation: preserved", "points": first["change"], "change": "for the better"}
+    assert len(rows) == sum(each.unit == "%" and each.change is not None for each in compared.compared.changes)
 
 
 def test_times_of_a_chart_are_utc(report: Report) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from analyzer.findings.model import Finding, Fix
+from analyzer.findings.model import Finding, Findings, Fix
 from analyzer.readings.geo import AutonomousSystem, Country
 from analyzer.readings.geo_rules import RuleHit
 from analyzer.readings.preservation import AddressRow, KindRow
@@ -81,7 +81,7 @@ def poisoned(report: Report, sample: RejectedSample, text: str, rows: int = 1) -
     limit = report.rate_limit.simulations[0]
     return replace(
         report,
-        findings=[finding] * min(rows, 10),
+        findings=Findings([finding] * min(rows, 10)),
         input=replace(
             many, sources=[source] * rows, other_kinds={text[:60]: 1}, cluster=text,
             rejected_samples=[replace(sample, uri=text, reason=text, text=text)] * rows,
@@ -239,12 +239,12 @@ def test_a_finding_says_what_to_paste(report: Report, finding: Finding) -> None:
     [fix] = finding.fixes
     patch = "controller:\n  service: {externalTrafficPolicy: Local}"
     fixes = [replace(fix, patch=patch), replace(fix, platform="eks", patch="aws x", recognised=False)]
-    text = replace(report, findings=[replace(finding, fixes=fixes)]).to_html()
+    text = replace(report, findings=Findings([replace(finding, fixes=fixes)])).to_html()
     section = text[text.index('id="findings"') : text.index('id="timeline"')]
     assert patch in section
     assert section.index(patch) < section.index("logscan analyze LOG") < section.index("<details>")
     assert "aws x" in section[section.index("<details>") :]
     assert "node_pct" in section[section.index("<details>") :]
-    long = replace(report, findings=[replace(finding, fixes=[replace(fix, patch="x" * 5000)])]).to_html()
+    long = replace(report, findings=Findings([replace(finding, fixes=[replace(fix, patch="x" * 5000)])])).to_html()
     assert "the JSON report has it" in long
     assert "x" * 100 not in long

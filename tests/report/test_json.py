@@ -14,6 +14,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from analyzer.errors import UsageError
+from analyzer.findings.model import Findings
 from analyzer.report import FORMATS, load_format
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def test_schema_refuses_what_is_not_a_report(validator: jsonschema.Draft202012Va
 
 def test_findings_are_valid(validator: jsonschema.Draft202012Validator, report: Report, finding: Finding) -> None:
     """A finding has every key of the contract."""
-    document = json.loads(replace(report, findings=[finding]).to_json())
+    document = json.loads(replace(report, findings=Findings([finding])).to_json())
     validator.validate(document)
     assert {"id", "severity", "title", "evidence", "fixes"} <= set(document["findings"][0])
     assert {"platform", "controller", "text", "patch", "source"} <= set(document["findings"][0]["fixes"][0])

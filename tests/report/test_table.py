@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.cells import cell_len
 
+from analyzer.findings.model import Findings
 from analyzer.readings.interruptions import Interruption
 from analyzer.readings.preservation import KindRow
 from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey, Suggestion
@@ -65,7 +66,7 @@ def test_next_step_depends_on_what_is_missing(report: Report) -> None:
 
 def test_a_finding_says_why_and_what_mends_it(report: Report, finding: Finding) -> None:
     """What explains the loss stands in the headline, with a patch where it fits and a sentence where it does not."""
-    found = replace(report, findings=[finding])
+    found = replace(report, findings=Findings([finding]))
     lines = TableFormat(width=100).render(found).splitlines()
     assert lines[1] == "  because         externalTrafficPolicy is Cluster on web/front: nodes masquerade"
     assert lines[2] == "  fix             helm upgrade x --set controller.service.externalTrafficPolicy=Local"
@@ -78,13 +79,15 @@ def test_a_finding_says_why_and_what_mends_it(report: Report, finding: Finding) 
 def test_findings_are_listed_beside_the_one_that_leads(report: Report, finding: Finding) -> None:
     """Each has its severity, reason and fix; where nothing is lost an error leads all the same."""
     other = replace(finding, id="local-single-replica", severity="warning", because="one pod", share_pct=None)
-    text = words(replace(report, findings=[finding, other]))
+    text = words(replace(report, findings=Findings([finding, other])))
     assert "Findings error external-traffic-policy-cluster warning local-single-replica one pod" in text
     assert "one pod fix: Set the policy to Local logscan explain NAME" in text
     forged = replace(finding, id="forged-addresses", because="addresses are forged", share_pct=None)
     sound = replace(report.preservation, verdict="preserved", preserved_pct=100.0)
-    assert "because addresses are forged" in words(replace(report, preservation=sound, findings=[forged, other]))
-    warned = words(replace(report, preservation=sound, findings=[other]))
+    assert "because addresses are forged" in words(
+        replace(report, preservation=sound, findings=Findings([forged, other]))
+    )
+    warned = words(replace(report, preservation=sound, findings=Findings([other])))
     assert "because one pod" not in warned
     assert "warning local-single-replica one pod" in warned
 
@@ -92,7 +95,9 @@ def test_findings_are_listed_beside_the_one_that_leads(report: Report, finding: 
 def test_a_hostile_finding_cannot_drive_the_terminal(report: Report, finding: Finding) -> None:
     """Names of a cluster file reach findings, and lose what a terminal would act on."""
     hostile = replace(finding, because="on \x1b[2Jx\u202e/y", fixes=[replace(finding.fixes[0], patch="\x1b]0;a\x07")])
-    text = TableFormat(width=80).render(replace(report, findings=[hostile, replace(hostile, severity="info")]))
+    text = TableFormat(width=80).render(
+        replace(report, findings=Findings([hostile, replace(hostile, severity="info")]))
+    )
     assert not any(char in text for char in "\x1b\x07\u202e")
 
 
