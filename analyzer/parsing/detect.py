@@ -6,9 +6,9 @@ A source is judged by its first bytes; one that begins with other lines, by the 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
-
-import polars as pl
 
 from analyzer.parsing.documents import document_kind
 from analyzer.parsing.formats import choose_format
@@ -46,12 +46,23 @@ _LOOSE = frozenset({Type.TEXT, Type.USER, Type.LIST, Type.NAME, Type.BLANKS})
 _NO_ADDRESS = (b"", b"-\0", b"unix:")
 
 
-class Known(NamedTuple):
-    """The formats and envelopes to choose from."""
+@dataclass(frozen=True)
+class Known:
+    """The formats and envelopes to choose from; `chosen` says whether somebody said that it is one of these layouts."""
 
     layouts: Sequence[Layout]
     envelopes: Sequence[Envelope]
-    chosen: bool = False  #: whether somebody said that it is one of these layouts
+    chosen: bool = False
+
+    @cached_property
+    def in_order(self) -> list[tuple[Layout, tuple[bytes, ...]]]:
+        """The layouts by detail, each with what stands in every line that it reads."""
+        return [(layout, _marks(layout)) for layout in by_detail(self.layouts)]
+
+    @cached_property
+    def marked_envelopes(self) -> list[tuple[Envelope, tuple[bytes, ...]]]:
+        """The envelopes, each with what stands in every line that is in it."""
+        return [(envelope, _marks(envelope.layout)) for envelope in self.envelopes]
 
 
 def to_choose_from(
@@ -159,20 +170,20 @@ class _Detection:
     """Tries envelopes and formats on some lines."""
 
     def __init__(self, known: Known) -> None:
-        layouts = by_detail(known.layouts)
-        self._envelopes = known.envelopes
-        self._objects = [layout for layout in layouts if reads_objects(layout)]
-        self._texts = [layout for layout in layouts if not reads_objects(layout)]
+        self._known = known
         self._buffers = [bytearray()]
         self._found: dict[tuple[bytes, bool], _Found] = {}  # many envelopes have the same inside
 
     def layout(self, text: bytes) -> Layout | None:
         """The layout that reads most of these lines, which are in no envelope."""
         objects, lines = _objects(text)
-        return _best(self._layouts(objects, lines), text, lines)[1]
+        return _best(self._layouts(text, objects, lines), text, lines)[1]
 
-    def _layouts(self, objects: int, lines: int) -> Sequence[Layout]:
-        return [*(self._objects if objects else ()), *(self._texts if objects < lines else ())]
+    def _layouts(self, text: bytes, objects: int, lines: int) -> list[Layout]:
+        """Those that may read a line; of lines of both kinds, objects first."""
+        wanted = [layout for layout, marks in self._known.in_order if all(mark in text for mark in marks)]
+        of_objects = [layout for layout in wanted if reads_objects(layout)] if objects else []
+        return of_objects + [layout for layout in wanted if objects < lines and not reads_objects(layout)]
 
     def look(self, text: bytes, around: tuple[Layer, ...], *, origin: bool = False) -> _Found:
         """What lines inside these layers are; `origin` says whether the layers tell where the lines come from."""
@@ -183,7 +194,7 @@ class _Detection:
 
     def _look(self, text: bytes, around: tuple[Layer, ...], *, origin: bool) -> _Found:
         objects, lines = _objects(text)
-        read, layout = _best(self._layouts(objects, lines), text, lines)
+        read, layout = _best(self._layouts(text, objects, lines), text, lines)
         # A format that begins with a name may have taken for one what belongs to an envelope.
         word = layout is not None and not isinstance(layout, JsonFormat) and layout.fields[0].type is Type.NAME
         plain = _Found(read, -read.lines * word, origin, Shape(layout))
@@ -194,8 +205,10 @@ class _Detection:
             deeper = self.look(_inside(("ansi",), text), (*around, "ansi"), origin=origin)
             if deeper.read > plain.read:
                 found.append(_within("ansi", deeper))
-        for envelope in self._envelopes:
+        for envelope, marks in self._known.marked_envelopes:
             if envelope in around or reads_objects(envelope.layout) is not (objects * 2 >= lines):
+                continue
+            if not all(mark in text for mark in marks):
                 continue
             inside = Layers([envelope], buffers=self._buffers)
             inner, stop = inside.unwrap(text, len(text), 0)
@@ -226,6 +239,13 @@ def _best(layouts: Sequence[Layout], text: bytes, lines: int) -> tuple[_Read, La
         if read.sound == lines:
             break
     return best
+
+
+def _marks(layout: Layout) -> tuple[bytes, ...]:
+    """What stands in every line that a layout reads: a JSON key may be written in other ways."""
+    if isinstance(layout, JsonFormat):
+        return ()
+    return tuple(sorted({layout.prefix, *(field.literal for field in layout.fields)}, key=len, reverse=True))
 
 
 def _within(layer: Layer, found: _Found, detail: int = 0) -> _Found:
@@ -286,4 +306,5 @@ def _lines_read(layout: Layout, text: bytes) -> _Read:
     addresses = rows.height - rows["address"].null_count()
     if rows.height > 1 and rows["line"][0] == 0 and rows["address"][0] is None:
         rows = rows[1:]  # it may lack its beginning: no format must win by reading the rest of what is another's
-    return _Read(rows.filter(pl.col("address").is_not_null() | (pl.col("none") > 0)).height, rows.height, addresses)
+    sound = (rows["address"].is_not_null() | (rows["none"] > 0)).sum()
+    return _Read(int(sound), rows.height, addresses)

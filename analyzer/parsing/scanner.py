@@ -7,6 +7,7 @@ forces one of them, for tests and benchmarks.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from analyzer.arrow import frame_of
@@ -102,8 +103,27 @@ def use_native() -> bool:
     return SCANNER is not None and wanted != "portable"
 
 
+class _Same:
+    """A layout as a key: to compare all that it holds would take longer than what is looked up."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def __hash__(self) -> int:
+        return id(self.layout)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.layout is self.layout
+
+
 def _program(layout: Layout) -> tuple[bytes | None, tuple[Any, ...]]:
+    return _programs(_Same(layout))
+
+
+@lru_cache(maxsize=1024)
+def _programs(key: _Same) -> tuple[bytes | None, tuple[Any, ...]]:
     """A layout as the C extension takes it: its prefix, None for JSON, and its fields."""
+    layout = key.layout
     if isinstance(layout, LineFormat):
         return layout.prefix, tuple((int(f.type), f.literal, int(f.retry)) for f in layout.fields)
     return None, tuple((int(f.type), f.pointers, int(f.required)) for f in layout.fields)

@@ -187,7 +187,7 @@ class Run:
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     def _source_row(self, log: Log, cluster: Cluster | None) -> SourceRow:
-        origins = {stream.origin for stream in self.streams if stream.log is log} or {log.origin}
+        origins = {origin for origin, _ in log.streams} or {log.origin}
         nodes = {node_of(origin, cluster) for origin in origins}
         pods = {origin.pod for origin in origins}
         most = max(log.formats, key=lambda name: log.formats[name], default=None)

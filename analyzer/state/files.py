@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from analyzer.state.store import Store
 
-VERSION = 1
+#: Of what tables hold and mean: a higher one wherever rows of an older state could not be added to today's.
+VERSION = 2
 
 
 def packed(frame: pl.DataFrame) -> bytes:

@@ -68,6 +68,7 @@ class Cells:
         self._open: dict[tuple[int, object], Fold] = {}
         self._left: dict[int, Left] = {}
         self._parts: dict[str, list[pl.DataFrame]] = {}
+        self._rows = 0
         for name, frame in frames_of(Fold(folds.labels).tables()).items():
             self._keep(name, frame.clear(), None, None)
 
@@ -93,6 +94,7 @@ class Cells:
 
     def _keep(self, name: str, frame: pl.DataFrame, stream: int | None, hour: object) -> None:
         self._parts.setdefault(name, []).append(_placed(frame, stream, hour))
+        self._rows += frame.height
 
     def _close(self, cell: tuple[int, object]) -> None:
         for name, frame in frames_of(self._open.pop(cell).tables()).items():
@@ -127,12 +129,12 @@ class Cells:
         """
         taken = {name: add_up(name, parts, PLACE) for name, parts in self._parts.items()}
         self._parts = {name: [parts[0].clear()] for name, parts in self._parts.items()}
-        left, self._left = self._left, {}
+        left, self._left, self._rows = self._left, {}, 0
         return taken, left
 
     def __len__(self) -> int:
         """How many rows wait to be taken."""
-        return sum(part.height for parts in self._parts.values() for part in parts)
+        return self._rows
 
 
 class _Limited:

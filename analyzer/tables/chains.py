@@ -56,6 +56,8 @@ SAMPLE = 200
 
 _WAITING = 250_000
 """Rows that are taken apart at once: the more, the fewer of them are different."""
+_FRAMES = 128
+"""Frames of them that wait at most, because a small one may keep the memory of a large one."""
 _ADDRESS = pl.UInt128()
 _LOW = pl.lit((1 << 64) - 1, _ADDRESS)
 _HIGH = pl.lit(1 << 64, _ADDRESS)
@@ -139,7 +141,7 @@ class ChainTable:
         chained = pl.lit("x_forwarded_for" in logged).alias("chained")
         absent = [pl.lit(None, dtype).alias(name) for name, dtype in _DISTINCT.items() if name not in rows.columns]
         self._waiting.append(rows.with_columns(absent).with_columns(chained).select("outcome", *_DISTINCT))
-        if sum(frame.height for frame in self._waiting) >= _WAITING:
+        if len(self._waiting) >= _FRAMES or sum(frame.height for frame in self._waiting) >= _WAITING:
             self._count()
 
     def merge(self, other: Chains) -> None:

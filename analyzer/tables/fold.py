@@ -48,6 +48,8 @@ _NOBODY = 2 * CLASSES.index("unknown") + 1
 _ENTRANCES = [2 * CLASSES.index(name) for name in ("node", "private")]
 #: Rows that wait until their addresses are labelled: many small files would cost more by the frame than by the row.
 _ROWS = 100_000
+#: Frames that wait, because a small one may keep the memory of a large one.
+_FRAMES = 128
 
 
 @dataclass
@@ -125,7 +127,7 @@ class Fold:
         cost = [rows[name] if name in rows.columns else pl.lit(None, dtype).alias(name) for name, dtype in READ.items()]
         self._waiting.append((source, marked.with_columns(cost)))
         self._rows_waiting += rows.height
-        if self._rows_waiting >= _ROWS:
+        if self._rows_waiting >= _ROWS or len(self._waiting) >= _FRAMES:
             self._count()
 
     def _count(self) -> None:

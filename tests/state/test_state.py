@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 
 from analyzer.errors import StateError, UsageError
 from analyzer.state import state as module
+from analyzer.state.files import VERSION
 from analyzer.state.state import look_at, now, opened
 from analyzer.state.summary import summary
 from analyzer.tables import loads
@@ -210,15 +211,20 @@ def test_a_damaged_state_is_named(tmp_path: Path, place: Place, kind: str, chang
     assert left == place.files()
 
 
-def test_a_state_of_another_version_is_left_alone(tmp_path: Path, place: Place) -> None:
-    """What another version wrote is not guessed at."""
+@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1, "1.0"])
+def test_a_state_of_another_version_is_left_alone(version: object, tmp_path: Path, place: Place) -> None:
+    """What another version wrote is not guessed at: a run says so, with what to do, and changes nothing."""
     log = tmp_path / "access.log"
     log.write_bytes(log_text(1, 5))
     read(place.url, log)
     manifest = orjson.loads(place.files()["manifest.json"])
-    place.put("manifest.json", orjson.dumps({**manifest, "logscan_state": 2}))
-    with pytest.raises(StateError, match="expected a state of version 1, got 2"):
-        look_at(place.url)
+    place.put("manifest.json", orjson.dumps({**manifest, "logscan_state": version}))
+    before = place.files()
+    for use in (look_at, lambda url: read(url, log)):
+        with pytest.raises(StateError, match=f"expected a state of version {VERSION}, got {version!r}") as raised:
+            use(place.url)
+        assert raised.value.hint == "read it with the logscan that wrote it, or begin another with --state"
+    assert place.files() == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
