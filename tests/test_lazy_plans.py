@@ -175,7 +175,7 @@ def test_queries_find_what_they_find_on_the_collected_frame(
     seed: int, log_format: str | None, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Select, filter, head, slice, tail, sort, group_by, join, with_columns, unique: in any order, on many pieces."""
-    small_pieces(monkeypatch, 6000)
+    small_pieces(monkeypatch, 12_000)
     logs = some_logs(tmp_path, seed)[:3]
     lazy = logscan.scan(logs, log_format=log_format, on_unreadable="ignore", workers=seed % 3 + 1)
     frame = lazy.collect()

@@ -18,7 +18,9 @@ from bucket_servers import free_port, running
 from command import ENVIRONMENT, LINE, logscan
 from faulty_bucket import faulty_bucket
 
+import analyzer
 from analyzer.errors import UsageError
+from analyzer.runs import scale_out
 from analyzer.runs.scale_out import _load, tasks_of
 from analyzer.sources import Source
 
@@ -194,29 +196,26 @@ def test_standard_input(tmp_path: Path) -> None:
     assert (result.status, result.stdout, result.stderr) == (2, b"", expected)
 
 
-def test_no_scheduler(tmp_path: Path) -> None:
+def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler that is not there is named, with how to start one."""
+    monkeypatch.setattr(scale_out, "_WAIT_SECONDS", 0.5)
     (tmp_path / "access.log").write_bytes(LINE)
     address = f"127.0.0.1:{free_port()}"
-    result = logscan("analyze", "access.log", "--cluster-engine", f"dask://{address}", cwd=tmp_path)
-    assert (result.status, result.stdout) == (2, b"")
-    assert result.stderr == (
-        f"logscan: --cluster-engine: expected a Dask scheduler at tcp://{address}, found none\n"
-        "  hint: dask scheduler starts one, dask worker ADDRESS its workers\n"
-    )
+    with pytest.raises(UsageError) as raised:
+        analyzer.analyze(tmp_path, cluster_engine=f"dask://{address}")
+    assert str(raised.value) == f"--cluster-engine: expected a Dask scheduler at tcp://{address}, found none"
+    assert raised.value.hint == "dask scheduler starts one, dask worker ADDRESS its workers"
 
 
-def test_no_worker(tmp_path: Path) -> None:
+def test_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler without workers is no cluster yet."""
+    monkeypatch.setattr(scale_out, "_WAIT_SECONDS", 1)
     (tmp_path / "access.log").write_bytes(LINE)
-    with dask(0) as cluster:
-        result = logscan("analyze", "access.log", "--cluster-engine", cluster.address, cwd=tmp_path)
+    with dask(0) as cluster, pytest.raises(UsageError) as raised:
+        analyzer.analyze(tmp_path, cluster_engine=cluster.address)
     address = cluster.address.replace("dask", "tcp")
-    assert (result.status, result.stdout) == (2, b"")
-    assert result.stderr == (
-        f"logscan: --cluster-engine: expected workers at {address}, found none\n"
-        f"  hint: dask worker {address} starts one\n"
-    )
+    assert str(raised.value) == f"--cluster-engine: expected workers at {address}, found none"
+    assert raised.value.hint == f"dask worker {address} starts one"
 
 
 def test_without_the_extra(tmp_path: Path) -> None:

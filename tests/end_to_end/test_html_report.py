@@ -134,8 +134,7 @@ def test_the_policy_of_the_page_stops_what_would_run(browser: Any, reports: dict
         visit.close()
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+@pytest.mark.parametrize(("width", "theme"), [*zip(WIDTHS.values(), THEMES, strict=True)], ids=WIDTHS.keys())
 def test_everybody_can_read_it(browser: Any, reports: dict[str, Path], width: int, theme: str) -> None:
     """The checks of axe find nothing, and the page is no wider than the screen."""
     try:
