@@ -12,7 +12,7 @@ from analyzer.addresses.ranges import to_number
 from analyzer.errors import UsageError
 from analyzer.jobs.given_limits import GivenLimits
 from analyzer.tables import Folds
-from analyzer.tables.limits import GRID
+from analyzer.tables.limits import GRID, MOST_ALONE, MOST_POLICIES, RUNGS
 
 
 def names(**given: Any) -> list[str]:
@@ -47,6 +47,28 @@ def test_limits_of_kong() -> None:
     assert names(kong_sliding=["30:9,hour:100"]) == [
         "sliding 30 s: 9, 3600 s: 100", "sliding 30 s: 9, 3600 s: 100 (disable_penalty)"
     ]  # fmt: skip
+
+
+def test_ladders() -> None:
+    """What is asked for keeps its place; behind it stand the rungs of its ladder, each limit once."""
+    given = GivenLimits(rpm=[30], kong=["minute:3", "minute:30"])
+    tried = given.tried()
+    names = [(limit.controller, limit.name) for limit in tried]
+    assert names[: len(given.limits())] == [(limit.controller, limit.name) for limit in given.limits()]
+    assert len(set(names)) == len(names)
+    assert [limit.name for limit in tried if limit.shown] == [limit.name for limit in given.limits()]
+    rungs = [limit.name for limit in tried if limit.ladder == "kong minute: 3"]
+    assert rungs[:4] == ["minute: 3", "minute: 1", "minute: 2", "minute: 4"]
+    assert {limit.rps for limit in tried if limit.ladder == "limit-rps"} == set(RUNGS)
+
+
+def test_ladders_are_whole_or_not_there() -> None:
+    """Where there is no room for a ladder the limit is tried alone."""
+    tried = GivenLimits(connections=range(1001, 1051)).tried()
+    assert sum(not limit.stands_alone for limit in tried) <= MOST_POLICIES
+    assert [limit.rung for limit in tried if limit.ladder == "ingress-nginx limit-connections: 1001"] == [100]
+    many = GivenLimits(rps=range(1001, 1051))
+    assert len(many.tried()) == 50 + len({*GRID, *RUNGS}) <= MOST_ALONE
 
 
 def test_limits_of_envoy_gateway() -> None:

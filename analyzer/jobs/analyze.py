@@ -15,7 +15,7 @@ from analyzer.jobs.given_limits import GivenLimits
 from analyzer.jobs.judging import Judge, WasRead
 from analyzer.jobs.progress import notebook_bar
 from analyzer.readings.geo_rules import GeoRules
-from analyzer.readings.rate_limit import HARMED_PCT
+from analyzer.readings.suggested_limits import HARMED_PCT
 from analyzer.runs.logs import Log
 from analyzer.runs.run import Run
 from analyzer.runs.threads import thread_count
@@ -151,7 +151,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         private=private,
         rules=rules,
     )
-    tried = GivenLimits(
+    limits = GivenLimits(
         rps=tuple(limit_rps),
         rpm=tuple(limit_rpm),
         connections=tuple(limit_connections),
@@ -162,7 +162,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         envoy=tuple(envoy_limit),
     )
     classifier = given.classifier()
-    folds = Folds(classifier, tried.limits(), tried.allowed())
+    folds = Folds(classifier, limits.tried(), limits.allowed())
     judge = Judge(
         classifier=classifier,
         finding_rules=usable_findings(given.rules),
@@ -190,7 +190,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
                 known,
                 Settings(
                     folds=folds,
-                    allowlist=tried.allowlist,
+                    allowlist=limits.allowlist,
                     made_with=made_with(classifier, log_format, given.rules),
                 ),
                 window=window,

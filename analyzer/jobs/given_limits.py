@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 from analyzer.addresses.ranges import RangeTable, network_ranges
 from analyzer.errors import UsageError
 from analyzer.tables.limits import (
+    MOST_ALONE,
+    MOST_POLICIES,
     WINDOWS,
     Limit,
     envoy_limit,
     ingress_limits,
     kong_limits,
     kong_sliding_limits,
+    ladder_around,
+    rps_rungs,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +72,24 @@ class GivenLimits:
         if max(alone, len(found) - alone) > _MOST + 7:
             raise UsageError(f"rate limits: expected at most {_MOST} to try at once, got {len(found)}")
         return list({(limit.controller, limit.name): limit for limit in found}.values())
+
+    def tried(self) -> list[Limit]:
+        """`limits`, and behind them other rungs of the ladders they stand in, as far as there is room for a ladder."""
+        found = self.limits()
+        asked = [limit for limit in found if not limit.ladder and not limit.is_combined]
+        for ladder in [rps_rungs(self.burst_multiplier), *map(ladder_around, asked)]:
+            places = {(limit.controller, limit.name): place for place, limit in enumerate(found)}
+            more = {}
+            for rung in ladder:
+                name = rung.controller, rung.name
+                if name not in places:
+                    more[name] = rung
+                elif rung.shown:
+                    found[places[name]] = rung
+            alone = sum(limit.stands_alone for limit in [*found, *more.values()])
+            if alone <= MOST_ALONE and len(found) + len(more) - alone <= MOST_POLICIES:
+                found += more.values()
+        return found
 
     def allowed(self) -> RangeTable | None:
         """The addresses of the allowlist."""

@@ -16,8 +16,9 @@ from analyzer.readings.geo import geo
 from analyzer.readings.geo_rules import GeoRules
 from analyzer.readings.preservation import preservation
 from analyzer.readings.proxies import infer
-from analyzer.readings.rate_limit import HARMED_PCT, rate_limit, replicas_of
+from analyzer.readings.rate_limit import rate_limit
 from analyzer.readings.skew import skew
+from analyzer.readings.suggested_limits import HARMED_PCT, replicas_of
 from analyzer.readings.timeline import timeline
 from analyzer.readings.trust import recoverable, trust
 from analyzer.report.model import Report

@@ -18,6 +18,7 @@ from analyzer.charts import Lines
 from analyzer.readings.bitmap import at_least, linear_count
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
+from analyzer.readings.suggested_limits import HARMED_PCT, Replicas, SuggestedLimit, Suggestion, suggested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +29,6 @@ SHARED_AGENTS = 10
 """More user agents than the devices of one household."""
 READY_PCT = 5.0
 PARTLY_PCT = 50.0
-HARMED_PCT = 0.1
-"""A limit is fit when it touches fewer visitors than this."""
 DISORDER_PCT = 1.0
 """With more requests out of order than this, what is simulated is no longer to be relied on."""
 MOST_REJECTED = 5
@@ -76,25 +75,6 @@ class Simulation:
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
-    """The smallest simulated limit that fewer than `harmed_pct` percent of the visitors would ever meet.
-
-    It is what one replica enforces. `replicas` of them let a visitor have `cluster_rps` where they are dealt the
-    requests evenly; where a visitor's requests are dealt as all are, he meets the limit of the busiest replica at
-    `cluster_rps_with_skew`. None where it is not known which replica served what.
-    """
-
-    controller: str
-    limit_rps: int
-    burst: int | None = None
-    harmed_pct: float = HARMED_PCT
-    visitors_rejected_pct: float | None = None
-    replicas: int | None = None
-    cluster_rps: int | None = None
-    cluster_rps_with_skew: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ByClient:
     """The same under the visitors' own addresses, as they are behind the proxies."""
 
@@ -104,6 +84,7 @@ class ByClient:
     simulations: list[Simulation]
     suggested: Suggestion | None
     most_rejected: list[RejectedKey] = field(default_factory=list)
+    suggested_limits: list[SuggestedLimit] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +125,7 @@ class RateLimit(Reading):
     logged: Logged | None = None
     allowed: int = 0
     out_of_order_pct: float | None = None
+    suggested_limits: list[SuggestedLimit] = field(default_factory=list)
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -166,23 +148,6 @@ class RateLimit(Reading):
             low="rejected_low_pct",
             high="rejected_high_pct",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Replicas:
-    """How many pods served, and the share of the busiest, 0 to 1."""
-
-    number: int
-    busiest: float
-
-
-def replicas_of(origins: pl.DataFrame) -> Replicas | None:
-    """Read the replicas off the table of streams (``namespace``, ``pod``, ``considered``); None without pods."""
-    pods = origins.filter(pl.col("considered") > 0).group_by("namespace", "pod").agg(pl.sum("considered"))
-    if pods.is_empty() or pods["pod"].null_count():
-        return None
-    counts: list[int] = pods["considered"].to_list()
-    return Replicas(len(counts), max(counts) / sum(counts))
 
 
 def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
@@ -236,6 +201,7 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
         logged=_logged(found.simulations, totals, signals or {}),
         allowed=totals.get("allowed", 0),
         out_of_order_pct=percent(totals.get("disordered", 0), met),
+        suggested_limits=found.suggested_limits,
     )
 
 
@@ -257,53 +223,30 @@ class _Asked:
         ).row(0, named=True)
         shared_key_pct = percent(sums["on_shared"], sums["considered"])
         visitors = sums["keys"] - sums["shared_keys"]
-        found = _rejections(keys, rejections)
+        shown = [place for place, limit in enumerate(self.limits) if limit.shown]
+        found = _rejections(keys, rejections.filter(pl.col("limit").is_in(shown)))
         named = {key["address"] for each in found.values() for key in each.most}
         chosen = keys.filter(pl.col("address").is_in(pl.Series(list(named), dtype=pl.UInt128).implode()))
         about = {row["address"]: row for row in chosen.iter_rows(named=True)}
         simulations = [
             _simulation(limit, found.get(place, _NOTHING), requests, visitors)
             for place, limit in enumerate(self.limits)
+            if limit.shown
         ]
+        # Where most requests share a key, no number is right: the visitors' addresses must come back first.
+        fit: list[Suggestion | SuggestedLimit] = []
+        if shared_key_pct is not None and shared_key_pct < PARTLY_PCT:
+            fit = suggested(keys, rejections, self.limits, self.replicas, self.harmed_pct)
         return ByClient(
             keys=sums["keys"],
             shared_keys=sums["shared_keys"],
             shared_key_pct=shared_key_pct,
             simulations=simulations,
-            suggested=self._suggested(simulations, found, visitors, shared_key_pct),
+            suggested=next((each for each in fit if isinstance(each, Suggestion)), None),
             most_rejected=[
                 _rejected(self.limits[place], key, about) for place in sorted(found) for key in found[place].most
             ],
-        )
-
-    def _suggested(
-        self,
-        simulations: Sequence[Simulation],
-        found: Mapping[int, _Rejections],
-        visitors: int,
-        shared_key_pct: float | None,
-    ) -> Suggestion | None:
-        # Where most requests share a key, no number is right: the visitors' addresses must come back first.
-        if not visitors or shared_key_pct is None or shared_key_pct >= PARTLY_PCT:
-            return None
-        fit = [
-            (limit.rps, limit.burst or 0, limit, simulations[place])
-            for place, limit in enumerate(self.limits)
-            if limit.rps is not None and 100 * found.get(place, _NOTHING).visitors < self.harmed_pct * visitors
-        ]
-        if not fit:
-            return None
-        rps, _, limit, simulation = min(fit, key=lambda each: each[:2])
-        known = self.replicas
-        return Suggestion(
-            limit.controller,
-            rps,
-            limit.burst,
-            self.harmed_pct,
-            simulation.visitors_rejected_pct,
-            known.number if known else None,
-            rps * known.number if known else None,
-            round(rps / known.busiest, 1) if known else None,
+            suggested_limits=[each for each in fit if isinstance(each, SuggestedLimit)],
         )
 
 

@@ -16,7 +16,7 @@
 
 #include "../arrow.h"
 
-#define MAX_LIMITS 64
+#define MAX_LIMITS 128
 #define FORGET_SLACK 60000 /* milliseconds that a line may come late without its key being forgotten too early */
 #define NEW_LOG 60000      /* milliseconds back in time that begin another log: nginx's clock never goes back */
 #define BATCH 32           /* rows whose memory is asked for before it is needed */
@@ -59,6 +59,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     int n_limits, n_groups;
+    uint8_t ladder[MAX_LIMITS]; /* of limits that are only looked up: one after the other, the strictest first; or 0 */
     size_t per_group, per_block; /* states */
     Limits limits[MAX_LIMITS / LANES];
     int64_t drain;       /* milliseconds after which every limit has forgotten a key */
@@ -170,10 +171,13 @@ static void release_block(Simulator *self, Key *key) {
 
 static bool note_rejections(Simulator *self, const Key *key) {
     const States *states = states_of(self, key);
-    for (int i = 0; i < self->n_limits; i++) {
+    uint8_t noted = 0; /* of a ladder the laxest limit that rejects says it for all that are stricter */
+    for (int i = self->n_limits; i-- > 0;) {
+        if (self->ladder[i] && self->ladder[i] == noted) continue;
         const States *group = states + (size_t)(i / LANES) * self->per_group;
         uint32_t most = group->rejected[i % LANES], fewest = group[self->per_group - 1].rejected[i % LANES];
         if (most == 0 && fewest == 0) continue;
+        noted = self->ladder[i];
         if (self->n_found == self->room_found) {
             size_t room = self->room_found ? self->room_found * 2 : 256;
             uint64_t *found = realloc(self->found, room * N_FOUND * sizeof *found);
@@ -335,7 +339,7 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     if (!PyArg_ParseTuple(args, "O!pK", &PyTuple_Type, &limits, &whole_seconds, &seed)) return NULL;
     Py_ssize_t n = PyTuple_Size(limits);
     if (n < 1 || n > MAX_LIMITS) {
-        PyErr_SetString(PyExc_ValueError, "expected between 1 and 64 limits");
+        PyErr_SetString(PyExc_ValueError, "expected between 1 and 128 limits");
         return NULL;
     }
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -351,9 +355,9 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     self->free_block = NO_BLOCK;
     self->unseen = UINT32_MAX;
     for (Py_ssize_t i = 0; i < n; i++) {
-        long rate, burst;
-        if (!PyArg_ParseTuple(PyTuple_GetItem(limits, i), "ll", &rate, &burst) || rate < 1 || rate > 1000000000 ||
-            burst < 0 || burst > 1000000) {
+        long rate, burst, ladder = 0;
+        if (!PyArg_ParseTuple(PyTuple_GetItem(limits, i), "ll|l", &rate, &burst, &ladder) || rate < 1 ||
+            rate > 1000000000 || burst < 0 || burst > 1000000 || ladder < 0 || ladder > MAX_LIMITS) {
             if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "expected a rate of at least 1 and a burst of at most 1000000");
             Py_DECREF(self);
             return NULL;
@@ -370,6 +374,7 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
         limits->full[i % LANES] = (int32_t)full;
         limits->burst[i % LANES] = (int32_t)burst * 1000;
         limits->charge[i % LANES] = charge;
+        self->ladder[i] = (uint8_t)ladder;
         if (full > self->drain) self->drain = full;
         if (per_request > self->per_request) self->per_request = per_request;
         if (self->unseen > (uint32_t)unseen) self->unseen = (uint32_t)unseen;

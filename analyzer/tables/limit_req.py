@@ -108,17 +108,22 @@ class Simulator(Protocol):
         """Go on, while still empty, where a simulator of the same limits was."""
 
 
-def new_simulator(grid: Sequence[Rate], *, whole_seconds: bool) -> Simulator:
-    """Make a simulator; with `whole_seconds` the times of the log have no fraction."""
+def new_simulator(grid: Sequence[Rate], *, whole_seconds: bool, ladders: Sequence[int] = ()) -> Simulator:
+    """Make a simulator; with `whole_seconds` the times of the log have no fraction.
+
+    `ladders` has a number for each limit; those of a number above 0 stand together, the strictest first, and of them
+    only the laxest that rejects a request of a key is told.
+    """
     kind = NativeSimulator if _NATIVE is not None and use_native() else PortableSimulator
-    return kind(grid, whole_seconds=whole_seconds)
+    return kind(grid, whole_seconds=whole_seconds, ladders=ladders)
 
 
 class NativeSimulator:
     """limit_req.c behind the contract of `Simulator`."""
 
-    def __init__(self, grid: Sequence[Rate], *, whole_seconds: bool) -> None:
-        limits = tuple((limit.rate, limit.burst or 0) for limit in grid)
+    def __init__(self, grid: Sequence[Rate], *, whole_seconds: bool, ladders: Sequence[int] = ()) -> None:
+        numbers = ladders or [0] * len(grid)
+        limits = tuple((limit.rate, limit.burst or 0, ladder) for limit, ladder in zip(grid, numbers, strict=True))
         self._simulator = _NATIVE.Simulator(limits, whole_seconds, random_seed()[0])
         self._per_key = len(limits) * (4 if whole_seconds else 2)
 
@@ -203,8 +208,9 @@ class _Key:
 class PortableSimulator:
     """The same in plain Python."""
 
-    def __init__(self, grid: Sequence[Rate], *, whole_seconds: bool) -> None:
+    def __init__(self, grid: Sequence[Rate], *, whole_seconds: bool, ladders: Sequence[int] = ()) -> None:
         self._grid = [(limit.rate, (limit.burst or 0) * 1000) for limit in grid]
+        self._ladders = ladders or [0] * len(grid)
         self._whole_seconds = whole_seconds
         self._keys: dict[tuple[int, int], _Key] = {}
         self._latest = _NEVER
@@ -234,9 +240,12 @@ class PortableSimulator:
         """The rejections since the last time."""
         found = []
         for (number, _), key in self._keys.items():
-            for limit, (most, fewest) in enumerate(key.states):
-                if most.rejected or fewest.rejected:
+            noted = 0
+            for limit, (most, fewest) in reversed(list(enumerate(key.states))):
+                ladder = self._ladders[limit]
+                if (most.rejected or fewest.rejected) and not (ladder and ladder == noted):
                     found.append((limit, number, most.rejected, fewest.rejected))
+                    noted = ladder
                 most.rejected = fewest.rejected = 0
         return pl.DataFrame(found, schema=REJECTIONS, orient="row")
 

@@ -18,16 +18,23 @@ internal/xds/translator/local_ratelimit.go and envoyproxy/envoy source/common/co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 #: Requests per second that every report tries.
 GRID = (1, 2, 5, 10, 20, 50, 100)
+#: And those that are looked up besides, to find the smallest that spares visitors.
+RUNGS = (*range(1, 21), 22, 25, 28, 32, 36, 40, 45, 50, 56, 63, 70, 80, 90, 100, 120, 150, 200, 300, 500, 1000)
+#: Around a limit that was asked for, in percent of it.
+AROUND = (10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100, 125, 150, 200, 300, 500, 1000)
+#: So many limits can be tried at once that are a single limit_req, and so many others.
+MOST_ALONE, MOST_POLICIES = 128, 64
 #: ingress-nginx's ``limit-burst-multiplier`` where none is set.
 BURST_MULTIPLIER = 5
 
@@ -64,18 +71,31 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit to try, in the words of its controller; `burst` where that has one."""
+    """A limit to try, in the words of its controller; `burst` where that has one.
+
+    Limits of the same `ladder` are of one kind, each laxer than those with a lower `rung`. One that is not `shown` is
+    only looked up: who meets it, not how often.
+    """
 
     name: str
     policy: Policy
     burst: int | None = None
     controller: str = INGRESS_NGINX
     rps: int | None = None
+    rpm: int | None = None
+    ladder: str = ""
+    rung: int = 0
+    shown: bool = True
 
     @property
     def rate(self) -> int:
         """Of a single limit_req: thousandths of a request per second."""
         return self.policy.parts[0][0]
+
+    @property
+    def is_combined(self) -> bool:
+        """Whether several limits of ingress-nginx stand together on one Ingress."""
+        return self.policy.type is Type.NGINX and len(self.policy.parts) + bool(self.policy.connections) > 1
 
     @property
     def stands_alone(self) -> bool:
@@ -86,13 +106,14 @@ class Limit:
 def rps_limit(rps: int, multiplier: int = BURST_MULTIPLIER) -> Limit:
     """ingress-nginx's ``limit-rps``."""
     burst = rps * multiplier
-    return Limit(f"limit-rps: {rps}", Policy(Type.NGINX, ((rps * 1000, burst),)), burst, rps=rps)
+    policy = Policy(Type.NGINX, ((rps * 1000, burst),))
+    return Limit(f"limit-rps: {rps}", policy, burst, rps=rps, ladder="limit-rps", rung=rps)
 
 
 def rpm_limit(rpm: int, multiplier: int = BURST_MULTIPLIER) -> Limit:
     """ingress-nginx's ``limit-rpm``: nginx cuts its rate off to thousandths of a request per second."""
     burst = rpm * multiplier
-    return Limit(f"limit-rpm: {rpm}", Policy(Type.NGINX, ((rpm * 1000 // 60, burst),)), burst)
+    return Limit(f"limit-rpm: {rpm}", Policy(Type.NGINX, ((rpm * 1000 // 60, burst),)), burst, rpm=rpm)
 
 
 def connections_limit(connections: int) -> Limit:
@@ -110,6 +131,38 @@ def together(limits: Sequence[Limit]) -> Limit:
 def limit_grid(more: Iterable[int] = (), multiplier: int = BURST_MULTIPLIER) -> list[Limit]:
     """The limits of the shipped grid and these, in ascending order, each with ``rps * multiplier`` as burst."""
     return [rps_limit(rps, multiplier) for rps in sorted({*GRID, *more})]
+
+
+def rps_rungs(multiplier: int = BURST_MULTIPLIER) -> list[Limit]:
+    """The ladder of ``limit-rps``."""
+    return [replace(rps_limit(rps, multiplier), shown=False) for rps in RUNGS]
+
+
+def ladder_around(limit: Limit) -> list[Limit]:
+    """The ladder that a limit stands in: its windows and its kind, its numbers from a tenth to ten times.
+
+    A bucket that all share has none: which of its clients meets it does not hang on its size alone.
+    """
+    if limit.policy.shared:
+        return [limit]
+
+    def rung(percent: int) -> Limit:
+        def scaled(number: int) -> int:
+            return max(1, number * percent // 100)
+
+        place: dict[str, Any] = {"ladder": f"{limit.controller} {limit.name}", "rung": percent, "shown": percent == 100}
+        policy = limit.policy
+        if limit.rpm is not None:
+            return replace(rpm_limit(scaled(limit.rpm), (limit.burst or 0) // limit.rpm), **place)
+        policy = replace(
+            policy,
+            parts=tuple((length, scaled(most)) for length, most in policy.parts),
+            connections=policy.connections and scaled(policy.connections),
+        )
+        name = re.sub(r"(?<=: )\d+", lambda number: str(scaled(int(number[0]))), limit.name)
+        return replace(limit, name=name, policy=policy, **place)
+
+    return [rung(percent) for percent in AROUND]
 
 
 def ingress_limits(

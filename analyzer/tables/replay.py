@@ -36,16 +36,20 @@ class LogReplay:
     """
 
     def __init__(self, limits: Sequence[Limit], *, exact_times: bool) -> None:
-        alone = [place for place, limit in enumerate(limits) if limit.stands_alone]
+        # Of a ladder the rungs stand together, the strictest first: the laxest that rejects is all that is looked up.
+        order = sorted(range(len(limits)), key=lambda place: _of_ladder(limits[place]))
+        alone = [place for place in order if limits[place].stands_alone]
         self._exact = exact_times
         self._alone = pl.Series(alone, dtype=pl.UInt16)
         grid = [limits[place] for place in alone]
-        self._simulator = new_simulator(grid, whole_seconds=not exact_times) if grid else None
+        ladders = _numbers(grid)
+        self._simulator = new_simulator(grid, whole_seconds=not exact_times, ladders=ladders) if grid else None
         #: The limits that are decided request by request: those of each key, and those that all requests share.
         self._places = [
-            [place for place, limit in enumerate(limits) if not limit.stands_alone and limit.policy.shared is shared]
+            [place for place in order if not limits[place].stands_alone and limits[place].policy.shared is shared]
             for shared in (False, True)
         ]
+        self._ladders = [_numbers([limits[place] for place in places]) for places in self._places]
         orders = 1 if exact_times else 2
         self._deciders = [
             [new_decider([limits[place].policy for place in places]) for _ in range(orders)] if places else []
@@ -77,17 +81,20 @@ class LogReplay:
             outcome = pl.lit(Outcome.CONSIDERED.value, pl.UInt8()).alias("outcome")
             begun = orders[0].select(pl.col("begin").cast(pl.Datetime("ms")).alias("time"), "number", "zone", outcome)
             self._simulator.add(begun.select(ARRIVALS))
-        for shared, (places, deciders) in enumerate(zip(self._places, self._deciders, strict=True)):
+        for shared, deciders in enumerate(self._deciders):
             for order, (decider, rows) in enumerate(zip(deciders, orders, strict=False)):
                 key = pl.col("zone").cast(pl.UInt64) * (1 << 32) + (0 if shared else pl.col("number"))
                 rejected = decider.decide(rows.select(key.alias("key"), "begin", "end"))
-                self._note(places, order, rows["number"], rejected)
+                self._note(shared, order, rows["number"], rejected)
 
-    def _note(self, places: Sequence[int], order: int, numbers: pl.Series, rejected: pl.Series) -> None:
+    def _note(self, shared: int, order: int, numbers: pl.Series, rejected: pl.Series) -> None:
         bits = pl.DataFrame({"number": numbers, "rejected": rejected}).filter(pl.col("rejected") > 0)
         if bits.is_empty():
             return
         count, nothing = pl.len().cast(pl.UInt64), pl.lit(0, pl.UInt64())
+        places, ladders = self._places[shared], self._ladders[shared]
+        if any(ladders):
+            bits = _laxest(bits, ladders)
         for bit, place in enumerate(places):
             found = bits.filter((pl.col("rejected") & pl.lit(1 << bit, pl.UInt64)) > 0).group_by("number")
             counts = found.agg(
@@ -135,6 +142,31 @@ class LogReplay:
         for kind, deciders in enumerate(self._deciders):
             for order, decider in enumerate(deciders):
                 decider.restore(state[f"policies{kind}{order}"])
+
+
+def _of_ladder(limit: Limit) -> tuple[bool, str, int]:
+    return not limit.shown, "" if limit.shown else limit.ladder, 0 if limit.shown else limit.rung
+
+
+def _numbers(limits: Sequence[Limit]) -> list[int]:
+    """The ladder of each limit that is not shown, from 1 on; 0 of those that are."""
+    known: dict[str, int] = {}
+    return [0 if limit.shown else known.setdefault(limit.ladder, len(known) + 1) for limit in limits]
+
+
+def _laxest(bits: pl.DataFrame, ladders: Sequence[int]) -> pl.DataFrame:
+    """Leave of the rungs of a ladder the laxest that rejects a request of a number, once."""
+    shown = sum(1 << bit for bit, ladder in enumerate(ladders) if not ladder)
+    looked_up = bits.group_by("number").agg(pl.col("rejected").bitwise_or()).filter(pl.col("rejected") > shown)
+    parts = [bits.select("number", pl.col("rejected") & pl.lit(shown, pl.UInt64))]
+    for number in sorted({*ladders} - {0}):
+        rungs = [bit for bit, ladder in enumerate(ladders) if ladder == number]
+        mask = pl.col("rejected") & pl.lit(sum(1 << bit for bit in rungs), pl.UInt64)
+        highest = pl.coalesce(
+            pl.when(mask >= pl.lit(1 << bit, pl.UInt64)).then(pl.lit(1 << bit, pl.UInt64)) for bit in reversed(rungs)
+        )
+        parts.append(looked_up.select("number", highest.alias("rejected")).drop_nulls())
+    return pl.concat(parts)
 
 
 class Replay:

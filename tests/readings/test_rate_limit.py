@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 import pytest
 
 from analyzer.addresses.ranges import to_number
-from analyzer.readings.rate_limit import RateLimit, Replicas, rate_limit, replicas_of
+from analyzer.readings.rate_limit import RateLimit, rate_limit
+from analyzer.readings.suggested_limits import Replicas, replicas_of
 from analyzer.tables.limited import LIMITS
-from analyzer.tables.limits import Limit, rps_limit
+from analyzer.tables.limits import Limit, kong_limits, ladder_around, rps_limit
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -90,6 +92,42 @@ def test_suggested_is_the_smallest_that_spares_visitors(labelled: Rows) -> None:
     harmed = reading(labelled(*visitors(1000), node), rejected, 1009, GRID)
     assert spared.suggested.limit_rps == 1
     assert harmed.suggested.limit_rps == 5
+
+
+def test_rungs_between_the_grid_are_suggested(labelled: Rows) -> None:
+    """Limits that are only looked up are suggested like others, and stand in no list."""
+    rungs = [rps(5), rps(10), rps(100), *(replace(rps(n), shown=False) for n in (6, 7, 8, 30))]
+    # Two visitors meet 5 and, last, 7; another meets 30 last: by it alone 0.05 % are touched.
+    rejected = limits(
+        (0, "198.51.0.1", 9, 9), (4, "198.51.0.1", 1, 1), (0, "198.51.0.2", 9, 0), (4, "198.51.0.2", 1, 0),
+        (0, "198.51.0.3", 9, 9), (1, "198.51.0.3", 7, 7), (6, "198.51.0.3", 2, 2),
+    )  # fmt: skip
+    read = reading(labelled(*visitors(2000)), rejected, 2000, rungs)
+    assert [each.limit for each in read.simulations] == ["limit-rps: 5", "limit-rps: 10", "limit-rps: 100"]
+    assert {key.limit for key in read.most_rejected} == {"limit-rps: 5", "limit-rps: 10"}
+    assert read.suggested is not None
+    assert (read.suggested.limit_rps, read.suggested.above_rps, read.suggested.visitors_rejected_pct) == (8, 7, 0.05)
+    assert read.suggested.burst == 40
+    sparing = reading(labelled(*visitors(2000)), rejected, 2000, rungs, harmed_pct=0.01).suggested
+    assert sparing is not None
+    assert (sparing.limit_rps, sparing.above_rps, sparing.visitors_rejected_pct) == (100, 30, 0.0)
+
+
+def test_other_limits_are_suggested_too(labelled: Rows) -> None:
+    """Of a limit that was asked for the smallest numbers are told that spare visitors, per replica and over all."""
+    ladder = ladder_around(kong_limits([("minute", 100)])[0])
+    rejected = limits((ladder.index(next(each for each in ladder if each.name == "minute: 50")), "198.51.0.1", 1, 1))
+    known = Replicas(3, 0.5)
+    (found,) = reading(labelled(*visitors(9)), rejected, 9, ladder, replicas=known).suggested_limits
+    assert (found.controller, found.asked, found.limit, found.above) == (
+        "kong",
+        "minute: 100",
+        "minute: 60",
+        "minute: 50",
+    )
+    assert (found.visitors_rejected_pct, found.cluster_factor, found.cluster_factor_with_skew) == (0.0, 3, 2.0)
+    (strict,) = reading(labelled(*visitors(9)), limits(), 9, ladder).suggested_limits
+    assert (strict.limit, strict.above, strict.cluster_factor) == ("minute: 10", None, None)
 
 
 def test_only_visitors_can_be_harmed(labelled: Rows) -> None:

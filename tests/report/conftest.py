@@ -10,8 +10,9 @@ import pytest
 from analyzer.findings.model import Finding, Fix
 from analyzer.readings.geo import AutonomousSystem, Country, Geo
 from analyzer.readings.preservation import AddressRow, ClassCount, Excluded, KindRow, Preservation
-from analyzer.readings.rate_limit import RateLimit, Simulation, Suggestion
+from analyzer.readings.rate_limit import RateLimit, Simulation
 from analyzer.readings.skew import Group, Skew
+from analyzer.readings.suggested_limits import Suggestion
 from analyzer.readings.timeline import Point, Timeline
 from analyzer.readings.trust import Forged, Hop, Trust
 from analyzer.report.model import Input, RejectedSample, Report, SourceRow

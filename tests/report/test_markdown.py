@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey, Suggestion
+from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey
+from analyzer.readings.suggested_limits import SuggestedLimit, Suggestion
 from analyzer.report.document import Document, Headline, Link, Paragraph, Patch, Quoted, Section, Table, Verdict
 from analyzer.report.markdown import write
 
@@ -106,14 +107,16 @@ def test_rate_limits_say_who_is_hit_and_what_the_log_tells(report: Report) -> No
     suggested = Suggestion("ingress-nginx", 12, 60, 0.1, 0.05, 3, 36, 21.5)
     full = replace(
         reading,
-        suggested=replace(suggested, replicas=1),
+        suggested=replace(suggested, replicas=1, above_rps=10),
+        suggested_limits=[SuggestedLimit("kong", "minute: 9", "minute: 6", "minute: 5", 0.1, 0.0, 3, 2.5)],
         most_rejected=hit,
         by_client=ByClient(120_000, 1, 0.1, reading.simulations, suggested, hit[1:]),
         logged=Logged(7, "error_log", 7, 0, 0, 0, "limit-rps: 100"),
     )
     text = replace(report, rate_limit=full).to_markdown()
     for said in (
-        "Smallest limit that spares visitors: `limit-rps: 12` (ingress-nginx).\n",
+        "Smallest limit that spares visitors: `limit-rps: 12` (ingress-nginx, too strict: 10).\n",
+        "`minute: 6` (kong, too strict: minute: 5): 3 times as much over all replicas, 2.5 times as they are loaded.\n",
         "(ingress-nginx) per replica: 36 a second over 3 replicas, 21.5 as they are loaded.\n",
         "`limit-rps: 5` rejects most from `10.244.1.0` (node), 7,900 to 8,001 of 9,000 requests, about 266 user agents",
         "Told by the error log: 7 rejections. The simulated limit that comes nearest: `limit-rps: 100`.\n",

@@ -14,8 +14,9 @@ from rich.cells import cell_len
 from analyzer.findings.model import Findings
 from analyzer.readings.interruptions import Interruption
 from analyzer.readings.preservation import KindRow
-from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey, Suggestion
+from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey
 from analyzer.readings.skew import Group, Grouping, Spread
+from analyzer.readings.suggested_limits import SuggestedLimit, Suggestion
 from analyzer.report import load_format
 from analyzer.report.table import TableFormat
 
@@ -356,6 +357,19 @@ def test_rate_limits_that_reject_nothing_are_one_line(report: Report) -> None:
     text = words(replace(report, rate_limit=sound))
     assert "Rate limits READY no address is shared by many visitors smallest limit" in text
     assert "none of the simulated limits would reject a request" in text
+
+
+def test_a_suggestion_says_what_is_too_strict(report: Report) -> None:
+    """The next smaller limit that was tried is named where others lie between; of other limits always."""
+    exact = Suggestion("ingress-nginx", 12, above_rps=11)
+    other = SuggestedLimit("kong", "minute: 100", "minute: 60", "minute: 50", 0.1, 0.0, 3, 2.5)
+    reading = replace(report.rate_limit, suggested=exact, suggested_limits=[other])
+    text = words(replace(report, rate_limit=reading))
+    assert "too strict: 11" not in text
+    assert "smallest limit that spares visitors: minute: 60 too strict: minute: 50" in text
+    assert "3 times as much over all replicas, 2.5 times as they are loaded" in text
+    coarse = replace(reading, suggested=replace(exact, above_rps=10))
+    assert "limit-rps 12 too strict: 10" in words(replace(report, rate_limit=coarse))
 
 
 def test_one_limit_without_a_rejection_stands_for_all(report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from random import Random  # noqa: TC003 - hypothesis reads the annotation
 from unittest.mock import patch
 
@@ -20,7 +21,11 @@ from analyzer.tables.limits import (
     ingress_limits,
     kong_limits,
     kong_sliding_limits,
+    ladder_around,
+    limit_grid,
+    rpm_limit,
     rps_limit,
+    rps_rungs,
 )
 from analyzer.tables.replay import LogReplay, Replay
 
@@ -106,6 +111,51 @@ def test_a_log_that_is_saved_and_continued(log: tuple[Requests, bool], cuts: lis
     last.restore(state)
     assert rejections([*found, last.finish()]) == expected
     assert run(LIMITS, requests, exact_times=exact) == expected
+
+
+LADDERS = [
+    *limit_grid(),
+    *rps_rungs(),
+    *(
+        rung
+        for limit in (
+            rpm_limit(30),
+            connections_limit(2),
+            *kong_limits([("second", 2), ("minute", 5)]),
+            *kong_sliding_limits([(60, 4)]),
+            envoy_limit("second", 2, shared=False),
+        )
+        for rung in ladder_around(limit)[::2]
+    ),
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(logs(), st.sampled_from(["portable", "native"]))
+def test_a_ladder_tells_the_laxest_rung_that_rejects(log: tuple[Requests, bool], kind: str) -> None:
+    """Rungs that are only looked up name the laxest that an address meets; it meets all that are stricter as well."""
+    requests, exact = log
+    with patch.dict(os.environ, {"LOGSCAN_SCANNER": kind}):
+        found = run(LADDERS, requests, exact_times=exact)
+        every = run([replace(limit, shown=True) for limit in LADDERS], requests, exact_times=exact)
+    for ladder in {limit.ladder for limit in LADDERS}:
+        rungs = {place: limit.rung for place, limit in enumerate(LADDERS) if limit.ladder == ladder}
+        for number in {number for _, number in every}:
+            expected = {rung for place, rung in rungs.items() if (place, number) in every}
+            assert expected == {rung for rung in rungs.values() if expected and rung <= max(expected)}
+            told = {rung for place, rung in rungs.items() if (place, number) in found}
+            assert max(told, default=0) == max(expected, default=0)
+
+
+def test_ladders_of_limits() -> None:
+    """Around a limit stand limits of the same windows; of them the one asked for is shown."""
+    around = ladder_around(kong_limits([("second", 5), ("minute", 100)])[1])
+    assert [limit.name for limit in around if limit.shown] == ["second: 5, minute: 100 (redis)"]
+    assert (around[0].name, around[-1].name) == ("second: 1, minute: 10 (redis)", "second: 50, minute: 1000 (redis)")
+    assert around[-1].policy.parts == ((1, 50), (60, 1000))
+    assert ladder_around(rpm_limit(30, 2))[0].policy == rpm_limit(3, 2).policy
+    assert ladder_around(connections_limit(20))[0].policy.connections == 2
+    assert len(ladder_around(envoy_limit("second", 5, shared=True))) == 1
 
 
 def test_limited_is_when_a_request_begins() -> None:

@@ -11,13 +11,14 @@ import polars as pl
 from analyzer.readings.rate_limit import DISORDER_PCT
 from analyzer.report.document import TONES, Cell, Figure, Paragraph, Part, Quoted, Section, Share, Verdict, table
 from analyzer.report.sections import READY
-from analyzer.report.sections.rate_limit import low_to_high, told_by
+from analyzer.report.sections.rate_limit import SMALLEST, low_to_high, over_replicas, told_by, too_strict
 from analyzer.report.text import number, percentage, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, RejectedKey, Simulation, Suggestion
+    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, RejectedKey, Simulation
+    from analyzer.readings.suggested_limits import SuggestedLimit, Suggestion
 
 
 def rate_limit(reading: RateLimit) -> Section:
@@ -25,6 +26,7 @@ def rate_limit(reading: RateLimit) -> Section:
     parts: list[Part] = [Paragraph((_keys(reading),))] if reading.keys else []
     if reading.suggested is not None:
         parts.append(_suggestion(reading.suggested))
+    parts += map(_suggested_limit, reading.suggested_limits)
     if reading.out_of_order_pct is not None and reading.out_of_order_pct >= DISORDER_PCT:
         behind = f"{percentage(reading.out_of_order_pct)} % of requests stand behind later ones in their log"
         parts.append(Paragraph((f"{behind}, so that the limits reject too much here.",)))
@@ -73,6 +75,7 @@ def _by_client(reading: ByClient) -> list[Part]:
     parts: list[Part] = [Paragraph((f"Under the visitors' own addresses there are {size(reading.keys, 'key')}.",))]
     if reading.suggested is not None:
         parts.append(_suggestion(reading.suggested))
+    parts += map(_suggested_limit, reading.suggested_limits)
     if any(each.rejected_high for each in reading.simulations):
         parts.append(_simulations(reading.simulations, "Simulated limits, by the visitors' own addresses"))
         parts += _most_rejected(reading.most_rejected)
@@ -82,11 +85,21 @@ def _by_client(reading: ByClient) -> list[Part]:
 def _suggestion(suggested: Suggestion) -> Paragraph:
     """The limit, and what a visitor may then send to all replicas."""
     limit = Quoted(f"limit-rps: {suggested.limit_rps}")
-    said = f" ({suggested.controller})"
+    said = _of(suggested)
     if suggested.replicas is not None and suggested.replicas > 1:
         even, loaded = number(suggested.cluster_rps or 0), percentage(suggested.cluster_rps_with_skew)
         said = f"{said} per replica: {even} a second over {suggested.replicas} replicas, {loaded} as they are loaded"
-    return Paragraph(("Smallest limit that spares visitors: ", limit, f"{said}."))
+    return Paragraph((f"{SMALLEST.capitalize()}: ", limit, f"{said}."))
+
+
+def _suggested_limit(suggested: SuggestedLimit) -> Paragraph:
+    over = over_replicas(suggested)
+    said = f"{_of(suggested)}{over and f': {over}'}"
+    return Paragraph((f"{SMALLEST.capitalize()}: ", Quoted(suggested.limit), f"{said}."))
+
+
+def _of(suggested: Suggestion | SuggestedLimit) -> str:
+    return f" ({', '.join(filter(None, [suggested.controller, too_strict(suggested)]))})"
 
 
 def _most_rejected(keys: Sequence[RejectedKey]) -> list[Part]:

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from analyzer.readings.rate_limit import DISORDER_PCT
 from analyzer.readings.shares import percent
+from analyzer.readings.suggested_limits import SuggestedLimit
 from analyzer.report.sections import READY
 from analyzer.report.text import number, percentage, printable, size
 
 if TYPE_CHECKING:
-    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, Simulation, Suggestion
+    from collections.abc import Sequence
+
+    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, Simulation
+    from analyzer.readings.suggested_limits import Suggestion
     from analyzer.report.page import Page
 
 
@@ -28,6 +32,7 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
     elif reading.keys:
         parts.append("no address is shared by many visitors")
     page.section("Rate limits", [*parts, *_suggestion(reading.suggested)])
+    _suggested_limits(page, reading.suggested_limits)
     if reading.out_of_order_pct is not None and reading.out_of_order_pct >= DISORDER_PCT:
         behind = percentage(reading.out_of_order_pct)
         page.section("", [f"{behind} % of requests stand behind later ones: too much is rejected here, sort the log"])
@@ -36,6 +41,7 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
     if behind_proxies is not None:
         keys = f"by the visitors' own addresses: {number(behind_proxies.keys)} keys instead of {number(reading.keys)}"
         page.section("", [keys, *_suggestion(behind_proxies.suggested)])
+        _suggested_limits(page, behind_proxies.suggested_limits)
         _simulations(page, behind_proxies, named=bool(behind_proxies.keys))
     if reading.logged is not None and reading.logged.rejected is not None:
         page.section("", _logged(reading.logged))
@@ -47,15 +53,42 @@ def low_to_high(each: Simulation) -> str:
     return f"{percentage(low)} to {percentage(high)}"
 
 
+#: What is suggested.
+SMALLEST = "smallest limit that spares visitors"
+
+
+def too_strict(suggested: Suggestion | SuggestedLimit) -> str:
+    """The next smaller limit that was tried, where others lie between; of limits in several numbers they may."""
+    if isinstance(suggested, SuggestedLimit):
+        return f"too strict: {printable(suggested.above, limit=60)}" if suggested.above else ""
+    above = suggested.above_rps
+    return f"too strict: {above}" if above is not None and suggested.limit_rps - above > 1 else ""
+
+
+def over_replicas(suggested: SuggestedLimit) -> str:
+    """What a visitor may have of a limit over all replicas, where there are several."""
+    if suggested.cluster_factor is None or suggested.cluster_factor == 1:
+        return ""
+    loaded = percentage(suggested.cluster_factor_with_skew)
+    return f"{suggested.cluster_factor} times as much over all replicas, {loaded} times as they are loaded"
+
+
+def _suggested_limits(page: Page, suggested: Sequence[SuggestedLimit]) -> None:
+    for each in suggested:
+        limit = f"{SMALLEST}: {printable(each.limit, limit=60)}"
+        page.section("", [text for text in (limit, too_strict(each), over_replicas(each)) if text])
+
+
 def _suggestion(suggested: Suggestion | None) -> list[str]:
     if suggested is None:
         return []
-    text = f"smallest limit that spares visitors: limit-rps {suggested.limit_rps}"
+    text, strict = f"{SMALLEST}: limit-rps {suggested.limit_rps}", too_strict(suggested)
     if suggested.replicas is None or suggested.replicas == 1:
-        return [text]
+        return [text, *([strict] if strict else [])]
     even, loaded = number(suggested.cluster_rps or 0), percentage(suggested.cluster_rps_with_skew)
     return [
         f"{text} per replica",
+        *([strict] if strict else []),
         f"over {suggested.replicas} replicas: {even} a second, {loaded} as they are loaded",
     ]
 
