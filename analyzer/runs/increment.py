@@ -207,7 +207,8 @@ def made_with(labels: Classifier, log_format: str | None, rules: Sequence[Path])
 
 def _check(state: State, settings: Settings) -> list[str]:
     """Whether what is to come can be added to what there is; return what one should know of that."""
-    limits = [f"{limit.controller} {limit.name} {limit.policy}" for limit in settings.folds.limits]
+    # What is looked up besides hangs on what is shown.
+    limits = [f"{limit.controller} {limit.name} {limit.policy}" for limit in settings.folds.limits if limit.shown]
     limits += [f"limit-allowlist {cidr}" for cidr in settings.allowlist]
     if state.manifest.setdefault("limits", limits) != limits:
         changed = sorted({*limits} ^ {*state.manifest["limits"]})
