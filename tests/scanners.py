@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from analyzer.parsing.json_format import Layout
-    from analyzer.parsing.portable import Taken
+    from analyzer.parsing.scanned import Taken
 
 Implementation = type[NativeScanner] | type[portable.Scanner]
 UnwrapperKind = type[NativeUnwrapper] | type[portable_unwrap.Unwrapper]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from analyzer.parsing.log_format import DURATIONS, LineFormat, Type
 from analyzer.parsing.portable_json import JsonMatcher, unescape
 from analyzer.parsing.portable_text import TextMatcher
 from analyzer.parsing.portable_types import CONTINUED, TOO_LONG, MisfitError, Span, address_number, read_seconds
+from analyzer.parsing.scanned import Taken
 from analyzer.parsing.schema import DTYPES, Kind, Output
 
 if TYPE_CHECKING:
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
 
 _REQUEST = re.compile(rb"([A-Z_-]+) (.+?)(?: (HTTP/[^ ]{0,7}))?", re.DOTALL)
 _KEPT_BLANK = 2048  # as scanner.c has it
-
-
-class Taken(NamedTuple):
-    """What a scanner read: rows, misfits (`MISFITS`), how many lines in all, and blank ones it did not keep."""
-
-    rows: pl.DataFrame
-    misfits: pl.DataFrame
-    lines: int
-    blank: int
 
 
 class Scanner:

@@ -8,110 +8,27 @@ scanner that reads the line.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from analyzer.errors import FormatError
-from analyzer.parsing.json_format import EVERY_ELEMENT, JsonFormat
 from analyzer.parsing.log_format import LineFormat
 from analyzer.parsing.portable import lines_of
 from analyzer.parsing.portable_json import JsonMatcher, unescape
 from analyzer.parsing.portable_text import TextMatcher
 from analyzer.parsing.portable_types import MisfitError, Span
+from analyzer.parsing.scanned import JOINS, MOST_WAITING, ROOM, Unwrapped, named_origin, roles_of
 from analyzer.parsing.schema import TIME
 
 if TYPE_CHECKING:
-    from analyzer.parsing.json_format import JsonField, Layout
-    from analyzer.parsing.log_format import Field
+    from analyzer.parsing.json_format import Layout
 
-#: What an envelope may say of where a line comes from.
-ORIGIN = ("node", "pod", "namespace", "container", "labels", "file")
-#: How a record that was split over several lines is told, by the number that the native unwrapper has for it.
-JOINS = ("", "cri", "newline")
-
-#: Bytes that may wait for their continuation, both streams together.
-_MOST_WAITING = 1 << 20
-#: Room that a buffer needs beyond the text that is unwrapped into it: for what waits, and for ends of lines.
-ROOM = _MOST_WAITING + 16
 #: Bounds for what hostile lines could fill the memory with.
 _MOST_ORIGINS = 65_535
 _MOST_ORIGIN_BYTES = 64 << 20
 
 LINES: dict[str, Any] = {"input": pl.UInt64, "start": pl.UInt64, "origin": pl.UInt32, "time": TIME}
 JOINED: dict[str, Any] = {"line": pl.UInt64, "input": pl.UInt64, "start": pl.UInt64}
-
-
-class Unwrapped(NamedTuple):
-    """What came out of envelopes since the last `take`.
-
-    Attributes
-    ----------
-    lines
-        A row per inner line. `input`: number of the first input line it was made of, counted from the last `take`; one
-        from before it is counted back, modulo 2**64. `start`: byte offset of that line. `origin`: index into `origins`.
-        `time`: what the envelope says, or null.
-    joined
-        Further input lines of inner lines that were joined. `line`: number of the inner line. `input`, `start`: as
-        above.
-    origins
-        Whatever is known of where lines come from, of all lines so far; the first is empty.
-    fitted
-        Input lines that the layout fits.
-    input_lines
-        All input lines.
-    """
-
-    lines: pl.DataFrame
-    joined: pl.DataFrame
-    origins: list[dict[str, str]]
-    fitted: int
-    input_lines: int
-
-
-class Roles(NamedTuple):
-    """Which fields of an envelope's layout say what, by their numbers; -1 where none does."""
-
-    message: int
-    origins: tuple[tuple[str, int], ...]
-    join: int
-    cri_tag: int
-    stream: int
-    time: int
-
-
-def roles_of(layout: Layout, join: str | None) -> Roles:
-    """Find the fields of an envelope.
-
-    Raises
-    ------
-    FormatError
-        For a way of joining that there is not, and for a message in many places at once.
-    """
-    join = join or ""
-    if join not in JOINS:
-        raise FormatError(f"join: expected cri or newline, got {join!r}")
-    columns = layout.columns
-    message = columns.get("message", -1)
-    if isinstance(layout, JsonFormat) and message >= 0:
-        for pointer in layout.fields[message].pointers:
-            if EVERY_ELEMENT in pointer:
-                raise FormatError("JSON format: expected one place for the message, got a pointer through `*`")
-    fields: tuple[Field | JsonField, ...] = layout.fields
-    named = {of_line.variable: number for number, of_line in enumerate(fields)}
-    return Roles(
-        message,
-        tuple((name, columns[name]) for name in ORIGIN if name in columns),
-        JOINS.index(join),
-        named.get("cri_tag", -1),
-        named.get("stream", -1),
-        columns.get("time", -1),
-    )
-
-
-def named_origin(names: tuple[tuple[str, int], ...], texts: tuple[bytes, ...]) -> dict[str, str]:
-    """What is known of an origin, by name."""
-    return {name: text.decode("utf-8", "replace") for (name, _), text in zip(names, texts, strict=True) if text}
 
 
 @dataclass(slots=True)
@@ -246,7 +163,7 @@ class Unwrapper:
         """Add a part to what waits of its stream; let it wait or write it."""
         waiting, other = self._waiting[stream], self._waiting[1 - stream]
         elsewhere = len(other.text) if other else 0
-        if waiting and len(waiting.text) + elsewhere + len(part.text) > _MOST_WAITING:
+        if waiting and len(waiting.text) + elsewhere + len(part.text) > MOST_WAITING:
             self._write_waiting(stream)
             waiting = None
         if waiting:
@@ -254,7 +171,7 @@ class Unwrapper:
             waiting.more.append((part.input, part.start))
         else:
             self._waiting[stream] = part
-        if not partial or (not waiting and elsewhere + len(part.text) > _MOST_WAITING):
+        if not partial or (not waiting and elsewhere + len(part.text) > MOST_WAITING):
             self._write_waiting(stream)
 
     def _write_waiting(self, stream: int) -> None:

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from analyzer.arrow import frame_of
 from analyzer.errors import UsageError
 from analyzer.native import SCANNER
-from analyzer.parsing import portable, portable_unwrap
 from analyzer.parsing.log_format import LineFormat
-from analyzer.parsing.portable import Taken
-from analyzer.parsing.portable_unwrap import ROOM, Unwrapped, named_origin, roles_of
+from analyzer.parsing.scanned import ROOM, Taken, Unwrapped, named_origin, roles_of
 
 if TYPE_CHECKING:
     from analyzer.parsing.json_format import Layout
@@ -65,7 +63,11 @@ class Unwrapper(Protocol):
 
 def new_scanner(layout: Layout, outputs: list[Output]) -> Scanner:
     """Make a scanner for lines of this layout and these outputs, which must not be empty."""
-    return NativeScanner(layout, outputs) if use_native() else portable.Scanner(layout, outputs)
+    if use_native():
+        return NativeScanner(layout, outputs)
+    from analyzer.parsing import portable  # noqa: PLC0415 - costs its import only where it is used
+
+    return portable.Scanner(layout, outputs)
 
 
 def new_unwrapper(layout: Layout, join: str | None = None) -> Unwrapper:
@@ -84,7 +86,11 @@ def new_unwrapper(layout: Layout, join: str | None = None) -> Unwrapper:
     FormatError
         For another way of joining, and for a message in many places at once.
     """
-    return NativeUnwrapper(layout, join) if use_native() else portable_unwrap.Unwrapper(layout, join)
+    if use_native():
+        return NativeUnwrapper(layout, join)
+    from analyzer.parsing import portable_unwrap  # noqa: PLC0415 - as above
+
+    return portable_unwrap.Unwrapper(layout, join)
 
 
 def use_native() -> bool:

@@ -13,7 +13,6 @@ from analyzer.parsing.detect import Shape, detect, detect_head
 from analyzer.parsing.layers import is_open, joins
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
-from analyzer.report.model import RejectedSample
 from analyzer.runs.piece_scan import SAMPLE_BYTES, rejected
 from analyzer.sources import Opener, Piece, Reader, Source, open_source
 from analyzer.sources.reading import File
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
+    from analyzer.report.model import RejectedSample
     from analyzer.runs.piece_scan import Rejected, Scanned
     from analyzer.sources.reading import OpenEnd
 
@@ -85,6 +85,8 @@ class Log:
 
     def samples(self, shape: Shape, first: Iterable[dict[str, Any]], before: int) -> Iterator[RejectedSample]:
         """Rejected lines of a piece as a report shows them; `before` lines stand before the piece."""
+        from analyzer.report.model import RejectedSample  # noqa: PLC0415 - where all is read, `scan` does without it
+
         explain = shape.layout.explain if shape.layout else _fits_nothing
         for row in first:
             text = row["line"][:SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")

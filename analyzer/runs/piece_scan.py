@@ -20,8 +20,6 @@ from analyzer.parsing.other import OtherLines, split_lead
 from analyzer.parsing.scanner import new_scanner
 from analyzer.parsing.schema import Kind, Output
 from analyzer.sources.reading import tail_of
-from analyzer.tables.columns import has_exact_times
-from analyzer.tables.fold import fold_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,6 +116,8 @@ class PieceScan:
 
     def outputs(self, layout: Layout) -> list[Output]:
         """What a scanner of this layout is asked for."""
+        from analyzer.tables.fold import fold_outputs  # noqa: PLC0415 - rows alone (`scan`) do without tables
+
         return fold_outputs(layout, durations=self._durations)
 
     def scan(self) -> Scanned:
@@ -192,6 +192,8 @@ class PieceScan:
 
     def _keep(self, inner: Inner | None) -> None:
         """Keep what was taken, apart by format and origin; what variants of a format read is put in order again."""
+        from analyzer.tables.columns import has_exact_times  # noqa: PLC0415 - as above
+
         formats: dict[tuple[str, bool], list[tuple[Layout, pl.DataFrame]]] = {}
         for layout, rows in self._taken:
             formats.setdefault((layout.name, has_exact_times(layout)), []).append((layout, rows))

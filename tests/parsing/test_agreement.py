@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analyzer.parsing.json_format import Layout
-    from analyzer.parsing.portable import Taken
+    from analyzer.parsing.scanned import Taken
 
 JSON_LINES = (
     rb'{"time": "2026-11-21T07:08:09+00:00", "msec": 1795244889.123, "remote_addr": "2001:db8::1", "user": "a\"b", '

@@ -18,7 +18,7 @@ from analyzer.parsing.schema import Kind, Output
 
 if TYPE_CHECKING:
     from analyzer.parsing.json_format import JsonFormat
-    from analyzer.parsing.portable import Taken
+    from analyzer.parsing.scanned import Taken
 
 #: Few keys, so that pointers meet what stands in a line; many types, so that values do not fit.
 KEYS = ["a", "b", "a\\b", "*", ""]
