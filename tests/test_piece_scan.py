@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -281,7 +282,7 @@ def test_a_text_format_of_objects_is_tried_on_objects(read: Callable[..., tuple[
     for name, key in (("one", "a"), ("two", "b")):
         rule = f'name = "{name}"\n{about}log_format = \'{{"{key}": "$remote_addr", "s": $status}}\'\n'
         (tmp_path / "formats" / f"{name}.toml").write_text(rule)
-    known = KNOWN._replace(layouts=[layout for one in load_formats([tmp_path]) for layout in one.layouts])
+    known = replace(KNOWN, layouts=[layout for one in load_formats([tmp_path]) for layout in one.layouts])
     lines = ['{"a": "203.0.113.7", "s": 200}'] * 3 + ['{"b": "203.0.113.7", "s": 200}', HTTP]
     ran, _ = read(text_of(lines), known=known)
     assert ran.log.formats == {"one": 3, "two": 1, "ingress-nginx": 1}
