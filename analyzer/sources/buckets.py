@@ -48,9 +48,9 @@ class Url(NamedTuple):
 
 
 class Object(NamedTuple):
-    """An object as it was listed."""
+    """An object as it was listed; `uri` is its URL as the user writes it."""
 
-    url: Url
+    uri: str
     size: int
     etag: str | None
     modified: datetime
@@ -139,7 +139,7 @@ def list_objects(urls: Iterable[Url]) -> list[Object]:
     else:
         with ThreadPoolExecutor(_LISTED_AT_ONCE) as threads:
             found = list(threads.map(_list, wanted))
-    return list({listed.url: listed for part in found for listed in part}.values())
+    return found[0] if len(found) == 1 else list({each.uri: each for part in found for each in part}.values())
 
 
 def _list(url: Url) -> list[Object]:
@@ -155,17 +155,19 @@ def _list(url: Url) -> list[Object]:
         listed = [_object(url, about) for about in _matching(store, url, is_glob=is_glob)]
     except (BaseError, ValueError, OSError) as error:
         raise failure(url, error) from None
-    # Some tools make an empty object of each folder; its key lost the "/" at the end.
-    folders = {listed.url.key[:at] for listed in listed for at in _slashes(listed.url.key)}
-    kept = [listed for listed in listed if listed.size or listed.url.key not in folders]
-    return sorted(kept, key=lambda listed: listed.url.key)
+    empty = {each.uri for each in listed if not each.size}
+    if empty:  # some tools make one of each folder; its key lost the "/" at the end
+        folders = {each.uri[:at] for each in listed for at in _slashes(each.uri)}
+        listed = [each for each in listed if each.uri not in empty or each.uri not in folders]
+    listed.sort(key=lambda each: each.uri)
+    return listed
 
 
-def _slashes(key: str) -> Iterator[int]:
-    at = key.find("/")
+def _slashes(uri: str) -> Iterator[int]:
+    at = uri.find("/")
     while at >= 0:
         yield at
-        at = key.find("/", at + 1)
+        at = uri.find("/", at + 1)
 
 
 def _head(store: ObjectStore, url: Url) -> Object | None:
@@ -178,7 +180,8 @@ def _head(store: ObjectStore, url: Url) -> Object | None:
 
 
 def _object(url: Url, about: ObjectMeta) -> Object:
-    return Object(url._replace(key=about["path"]), about["size"], bare_etag(about), about["last_modified"])
+    uri = f"{url.scheme}://{url.bucket}/{about['path']}"
+    return Object(uri, about["size"], bare_etag(about), about["last_modified"])
 
 
 def bare_etag(about: ObjectMeta) -> str | None:

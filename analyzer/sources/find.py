@@ -87,11 +87,7 @@ def _in_bucket(name: str, span: Span) -> list[tuple[object, Source]]:
     objects = list_objects(url for each in dated(name, span) if (url := parse_url(each)) is not None)
     if not objects:
         raise SourceError(f"{name}: expected an object, a prefix or a glob that matches, found nothing there")
-    return [
-        (uri, _source(uri, size=listed.size, modified=listed.modified, etag=listed.etag))
-        for listed in objects
-        for uri in [str(listed.url)]
-    ]
+    return [(each.uri, _source(each.uri, size=each.size, modified=each.modified, etag=each.etag)) for each in objects]
 
 
 def _in_files(name: str, span: Span) -> list[tuple[object, Source]]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Seconds without a change after which a file counts as ended, so that its last line needs no end.
 ENDED = 86_400
+#: Sources that are compared with what is known at once.
+_AT_ONCE = 10_000
 #: Seconds after which a log that is no longer there is not looked for under other names.
 _LOOKED_FOR = 30 * 86_400
 
@@ -64,35 +66,42 @@ class Changes:
 
 def find_changes(sources: Sequence[Source], ledger: Ledger) -> Changes:
     """Compare what there is with what is known."""
-    stamps = [_stamp(source) for source in sources]
-    listed = pl.DataFrame(
-        {
-            "position": pl.int_range(len(sources), eager=True),
-            "uri": pl.Series([source.uri for source in sources], dtype=pl.String),
-            **{
-                name: pl.Series([stamp and stamp[at] for stamp in stamps], dtype=SCHEMAS["logs"][name])
-                for at, name in enumerate(Stamp._fields)
-            },
-        }
-    )
-    same = ["uri", *Stamp._fields]
     logs = ledger["logs"]
     ended = (pl.lit(time.time_ns()) - pl.col("modified") > ENDED * 10**9) & pl.col("etag").is_null()
     waits = ended & ~pl.col("is_whole") & (pl.col("begin") < pl.col("size"))
-    unchanged = listed.join(logs.filter(~waits), on=same, how="inner", nulls_equal=True)
-    left = listed.join(unchanged, on="position", how="anti")
-    found = Changes()
-    if left.is_empty():
+    settled = logs.filter(~waits).select("log", "uri", *Stamp._fields)
+    found, unchanged, left = Changes(), [settled["log"].clear()], []
+    for first in range(0, len(sources), _AT_ONCE):
+        some = sources[first : first + _AT_ONCE]
+        stamps = [_stamp(source) for source in some]
+        same = _unchanged(some, stamps, settled)
+        unchanged.append(same["log"])
+        there = set(same["at"])
+        left += [(some[at], stamp) for at, stamp in enumerate(stamps) if at not in there]
+    if not left:
         return found
     since = pl.lit((time.time_ns() - _LOOKED_FOR * 10**9) // 10**6).cast(pl.Datetime("ms", "UTC"))
-    others = logs.join(unchanged, on="log", how="anti").filter(
-        pl.col("uri").is_in(left["uri"].implode())
-        | pl.col("inode").is_in(left["inode"].implode())
-        | (pl.col("seen") > since)
+    uris = pl.Series([source.uri for source, _ in left], dtype=pl.String)
+    inodes = pl.Series([stamp and stamp.inode for _, stamp in left], dtype=SCHEMAS["logs"]["inode"])
+    others = logs.filter(
+        ~pl.col("log").is_in(pl.concat(unchanged).implode())
+        & (pl.col("uri").is_in(uris.implode()) | pl.col("inode").is_in(inodes.implode()) | (pl.col("seen") > since))
     )
-    matching = _Matching([(sources[at], stamps[at]) for at in left.sort("position")["position"]], others.to_dicts())
-    matching.match(found)
+    _Matching(left, others.to_dicts()).match(found)
     return found
+
+
+def _unchanged(sources: Sequence[Source], stamps: Sequence[Stamp | None], logs: pl.DataFrame) -> pl.DataFrame:
+    """Which of the sources (`at`) is which of the logs (`log`), as it was."""
+    columns = {
+        name: pl.Series([stamp and stamp[place] for stamp in stamps], dtype=SCHEMAS["logs"][name])
+        for place, name in enumerate(Stamp._fields)
+    }
+    uris = pl.Series([source.uri for source in sources], dtype=pl.String)
+    listed = pl.DataFrame({"at": pl.int_range(len(sources), eager=True), "uri": uris, **columns})
+    # By name first: a join on all of it would hold every stamp several times.
+    alike = [pl.col(name).eq_missing(pl.col(f"{name}_right")) for name in Stamp._fields]
+    return listed.join(logs, on="uri").filter(alike).select("at", "log")
 
 
 def _stamp(source: Source) -> Stamp | None:
