@@ -213,23 +213,37 @@ class StoredObject:
 
     def readinto(self, buffer: memoryview, /) -> int:
         """As `read`, to where it is wanted; nothing more where nobody wants it."""
-        if not self._part and not self.stopped:
-            wanted = next(self._coming, None)
-            if wanted is None:
-                return 0
-            self._fetcher.free(self._fetched)
-            try:
-                self._fetched = self._part = self._take(wanted)
-            except SourceError as error:
-                self._fetched = memoryview(b"")
-                place = f"from byte {self.bytes_read:,} on: " if self.bytes_read else ""
-                raise SourceError(f"{place}{error}", error.hint) from None
-            self._first = self._part if not self.bytes_read else memoryview(b"")
+        if not self._part and (part := self._next()):
+            self.free(self._fetched)
+            self._fetched = self._part = part
         got = min(len(buffer), len(self._part))
         buffer[:got] = self._part[:got]
         self._part = self._part[got:]
         self.bytes_read += got
         return got
+
+    def part(self) -> memoryview:
+        """The rest of what was begun, or the next part, to be given back with `free`; nothing at the end."""
+        part = self._part or self._next()
+        self._fetched = self._first = self._part = memoryview(b"")
+        self.bytes_read += len(part)
+        return part
+
+    def free(self, part: memoryview) -> None:
+        """Give a part back, or a part of it."""
+        self._fetcher.free(part)
+
+    def _next(self) -> memoryview:
+        wanted = next(self._coming, None) if not self.stopped else None
+        if wanted is None:
+            return memoryview(b"")
+        try:
+            part = self._take(wanted)
+        except SourceError as error:
+            place = f"from byte {self.bytes_read:,} on: " if self.bytes_read else ""
+            raise SourceError(f"{place}{error}", error.hint) from None
+        self._first = part if not self.bytes_read else memoryview(b"")
+        return part
 
     def rewind(self) -> bool:
         """Begin again; what is past the first range is fetched once more."""

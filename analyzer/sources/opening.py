@@ -12,6 +12,7 @@ from analyzer.sources import reading
 from analyzer.sources.buffers import Buffers
 from analyzer.sources.compression import MAGIC, kind_of
 from analyzer.sources.fetch import AHEAD, PART, Fetcher
+from analyzer.sources.objects import Object
 from analyzer.sources.reading import File
 from analyzer.sources.streams import Descriptor, Stream
 
@@ -61,7 +62,16 @@ class Opener:
             raise SourceError(f"{name}: {error}", error.hint) from None
 
     def _open_object(self, source: Source) -> Reader:
-        return Stream(self._fetcher.open(source), self._buffers)
+        stored = self._fetcher.open(source)
+        try:
+            if kind_of(stored.read(MAGIC)) is None:
+                stored.rewind()
+                return Object(stored)
+            stored.rewind()
+        except BaseException:
+            stored.close()
+            raise
+        return Stream(stored, self._buffers)
 
     def _open_file(self, source: Source, begin: int) -> Reader:
         if source.uri == "-" and sys.__stdin__ is None:

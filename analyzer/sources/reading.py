@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from analyzer.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     #: Whether a record that these last lines before a cut begin goes on behind it.
     OpenEnd = Callable[[bytes], bool]
@@ -90,6 +90,21 @@ def cut(source: Readable, new: Callable[[], bytearray], offset: int, *, inside: 
         raise source.error
 
 
+class Content(Protocol):
+    """What a piece holds that is in memory."""
+
+    @property
+    def blocks(self) -> Iterable[Block]:
+        """Blocks of whole lines, one behind the other."""
+
+    @property
+    def stop(self) -> int:
+        """Where the last one ends."""
+
+    def read(self, start: int, size: int) -> bytes:
+        """Bytes from `start` on; fewer than `size`, but some, where what holds them ends."""
+
+
 class Held:
     """Blocks in memory, one behind the other; their buffers go back to `free` when nobody needs them any more."""
 
@@ -146,7 +161,7 @@ class Piece:
 
     offset: int
     inside: bool
-    content: Held | tuple[int, int, int]
+    content: Content | tuple[int, int, int]
 
     def blocks(self) -> Iterator[Block]:
         """Read the piece as blocks of whole lines. A block is valid until the next one is asked for.
@@ -156,11 +171,11 @@ class Piece:
         SourceError
             Where the source breaks off, after all that could be read.
         """
-        if isinstance(self.content, Held):
-            yield from self.content.blocks
-        else:
+        if isinstance(self.content, tuple):
             buffer = bytearray(MAX_LINE)
             yield from cut(_Range(*self.content), lambda: buffer, self.offset, inside=self.inside)
+        else:
+            yield from self.content.blocks
 
     def read(self, start: int, size: int) -> bytes:
         """At most so many bytes of the (decompressed) source from byte `start` of it on, fewer at the piece's end.
@@ -172,7 +187,7 @@ class Piece:
         SourceError
             Where the source cannot be read any more.
         """
-        stop = self.content.stop if isinstance(self.content, Held) else self.content[2]
+        stop = self.content[2] if isinstance(self.content, tuple) else self.content.stop
         if not self.offset <= start <= stop:
             raise ValueError(f"expected an offset from {self.offset} to {stop}, got {start}")
         parts: list[bytes] = []
@@ -183,7 +198,7 @@ class Piece:
         return b"".join(parts)
 
     def _read(self, start: int, size: int) -> bytes:
-        if isinstance(self.content, Held):
+        if not isinstance(self.content, tuple):
             return self.content.read(start, size)
         try:
             return os.pread(self.content[0], size, start)

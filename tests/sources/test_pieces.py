@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sources.reads import PACK, piped
 
-from analyzer.sources import Source, open_source, reading, streams
+from analyzer.sources import Source, objects, open_source, reading, streams
+from analyzer.sources.objects import Object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,8 +19,31 @@ if TYPE_CHECKING:
 
     from analyzer.sources import Piece, Reader
 
-each_way = pytest.mark.parametrize("way", ["file", "gzip", "zstd", "pipe"])
+each_way = pytest.mark.parametrize("way", ["file", "gzip", "zstd", "pipe", "object"])
 per_example = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class Stored:
+    """An object that comes in parts of this size; one that was given back is written over."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        self._coming = iter(bytearray(content[at : at + size]) for at in range(0, len(content), size))
+        self._size = size
+        self.bytes_read = 0
+
+    def part(self) -> memoryview:
+        """The next part."""
+        part = next(self._coming, bytearray())
+        self.bytes_read += len(part)
+        return memoryview(part)
+
+    def free(self, part: memoryview) -> None:
+        """See that nobody reads it any more."""
+        if isinstance(part.obj, bytearray):
+            memoryview(part.obj)[:] = b"!" * len(part.obj)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @contextmanager
@@ -30,6 +54,9 @@ def opened(content: bytes, way: str, folder: Path) -> Iterator[Reader]:
             reader = open_source(Source(str(path)))
             yield reader
             reader.close()
+        return
+    if way == "object":
+        yield Object(Stored(content, min(objects.PIECE, 37 if objects.PIECE < 1000 else 5000)))
         return
     path = folder / "log"
     path.write_bytes(content if way == "file" else PACK[way](content))
@@ -44,7 +71,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
     def set_sizes(longest: int, piece: int) -> None:
         monkeypatch.setattr(reading, "MAX_LINE", longest)
-        for module in (reading, streams):
+        for module in (reading, streams, objects):
             monkeypatch.setattr(module, "PIECE", piece)
 
     return set_sizes
