@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.cluster_model import Controller, ServiceFacts
@@ -130,8 +130,7 @@ def _linode(annotations: Mapping[str, str], _: str) -> Balancer:
 
 def _openstack(annotations: Mapping[str, str], _: str) -> Balancer:
     keys = (f"{_BETA}ovh-loadbalancer-proxy-protocol", "loadbalancer.openstack.org/proxy-protocol")
-    sends = any(annotations.get(key, "false") != "false" for key in keys)
-    return Balancer("openstack", is_proxying=True, sends_proxy_protocol=sends)
+    return Balancer("openstack", is_proxying=True, sends_proxy_protocol=_any_set(annotations, keys))
 
 
 def _ovh(annotations: Mapping[str, str], class_: str) -> Balancer:
@@ -140,8 +139,11 @@ def _ovh(annotations: Mapping[str, str], class_: str) -> Balancer:
 
 def _scaleway(annotations: Mapping[str, str], _: str) -> Balancer:
     keys = (f"{_BETA}scw-loadbalancer-proxy-protocol-{version}" for version in ("v1", "v2"))
-    sends = any(annotations.get(key, "false") != "false" for key in keys)
-    return Balancer("scaleway", is_proxying=True, sends_proxy_protocol=sends)
+    return Balancer("scaleway", is_proxying=True, sends_proxy_protocol=_any_set(annotations, keys))
+
+
+def _any_set(annotations: Mapping[str, str], keys: Iterable[str]) -> bool:
+    return any(annotations.get(key, "false") != "false" for key in keys)
 
 
 def _vultr(annotations: Mapping[str, str], _: str) -> Balancer:

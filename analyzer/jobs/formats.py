@@ -22,7 +22,7 @@ from analyzer.parsing.formats import load_formats
 from analyzer.parsing.json_format import JsonFormat
 from analyzer.parsing.log_format import REASONS
 from analyzer.parsing.origin import Origin
-from analyzer.parsing.other import OtherLines
+from analyzer.parsing.other import OtherLines, most_first
 from analyzer.parsing.suggest import suggest_format
 from analyzer.parsing.suggest_json import suggest_json
 from analyzer.readings.missing import Found, missing
@@ -208,7 +208,7 @@ class _Look:
             parsed=scanned.parsed,
             rejected=number,
             other=sum(other.kinds.values()),
-            other_kinds=dict(sorted(other.kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
+            other_kinds=most_first(other.kinds),
             origins=origins,
             columns=columns,
         )

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from analyzer.jobs.crowd import Crowd
+from analyzer.parsing.other import most_first
 from analyzer.readings.shares import considered
 from analyzer.report.model import Input
-from analyzer.runs.logs import node_of
+from analyzer.runs.logs import origins_of
 from analyzer.runs.recorder import counted
 from analyzer.runs.run import labelled_senders
 from analyzer.state.state import renumbered
@@ -110,7 +111,7 @@ class Window:
             other=sum(kinds.values()),
             first_time=tables.addresses["first_time"].min(),  # type: ignore[arg-type]
             last_time=tables.addresses["last_time"].max(),  # type: ignore[arg-type]
-            other_kinds=dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
+            other_kinds=most_first(kinds),
             cluster=cluster.name if cluster else None,
         )
 
@@ -129,12 +130,8 @@ class Window:
 
     def origins(self, cluster: Cluster | None) -> pl.DataFrame:
         """The node, pod and namespace that each stream came from, and the name of its log."""
-        rows = [
-            (number, node_of(origin, cluster), origin.pod, origin.namespace, uri)
-            for number, (uri, origin) in self._whole.streams.items()
-        ]
-        schema = {"source": pl.UInt32, **dict.fromkeys(("node", "pod", "namespace", "name"), pl.String)}
-        return pl.DataFrame(rows, schema=schema, orient="row")
+        streams = self._whole.streams.items()
+        return origins_of(((number, origin, uri) for number, (uri, origin) in streams), cluster)
 
     def _slice(self, run: Run, tables: Tables, begun: float) -> Slice:
         streams = [(stream.log.source.uri, stream.origin) for stream in run.streams]

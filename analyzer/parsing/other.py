@@ -15,7 +15,7 @@ import polars as pl
 from analyzer.parsing.log_format import REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _ERROR_LINE = r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:debug|info|notice|warn|error|crit|alert|emerg)\] "
 #: kind -> lines that are of it.
@@ -160,6 +160,11 @@ def _texts(lines: pl.Series) -> pl.Series:
         return lines.cast(pl.String)
     except pl.exceptions.ComputeError:  # no UTF-8; not even a lenient cast takes it
         return pl.Series([line.decode("utf-8", "replace") for line in lines.to_list()], dtype=pl.String)
+
+
+def most_first(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts by name, the largest first."""
+    return dict(sorted(counts.items(), key=lambda counted: (-counted[1], counted[0])))
 
 
 def _kind() -> pl.Expr:

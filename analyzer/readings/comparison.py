@@ -113,7 +113,7 @@ def _caveats(before: Side, after: Side) -> list[str]:
         spans = (before.last_time - before.first_time, after.last_time - after.first_time)
         if max(spans) > LONGER * max(min(spans), timedelta(minutes=1)):
             found.append(f"one log is much longer: {_duration(spans[0])} and {_duration(spans[1])}")
-        if max(spans) < _DAY and not (_hours(before.first_time, spans[0]) & _hours(after.first_time, spans[1])):
+        if not (_hours(before.first_time, spans[0]) & _hours(after.first_time, spans[1])):
             found.append("other hours of the day: other people may have been about")
     return found
 
@@ -122,7 +122,7 @@ def _hours(first: datetime, span: timedelta) -> set[int]:
     """Hours of the day that a log touches."""
     start = first.replace(minute=0, second=0, microsecond=0)
     count = int((first + span - start) / timedelta(hours=1)) + 1
-    return {(start.hour + hour) % 24 for hour in range(count)}
+    return {(start.hour + hour) % 24 for hour in range(min(count, 24))}
 
 
 def _duration(span: timedelta) -> str:

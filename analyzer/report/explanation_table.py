@@ -20,8 +20,7 @@ def render(explanations: Explanations, stream: TextIO | None) -> str:
     page = Page(width)
     for finding in explanations.findings:
         if explanations.is_list:
-            page.line(finding.id, "bold", label=f"{finding.severity:<{_LABEL}}", label_style=STYLES[finding.severity])
-            page.words("", finding.title, width=_LABEL)
+            _title(page, finding)
         else:
             _finding(page, finding)
     for fact in explanations.facts:
@@ -33,9 +32,13 @@ def render(explanations: Explanations, stream: TextIO | None) -> str:
     return page.write(color=color).rstrip("\n") + "\n"
 
 
-def _finding(page: Page, finding: FindingExplained) -> None:
+def _title(page: Page, finding: FindingExplained) -> None:
     page.line(finding.id, "bold", label=f"{finding.severity:<{_LABEL}}", label_style=STYLES[finding.severity])
     page.words("", finding.title, width=_LABEL)
+
+
+def _finding(page: Page, finding: FindingExplained) -> None:
+    _title(page, finding)
     page.blank()
     for paragraph in finding.explanation.split("\n\n"):
         lines = paragraph.split("\n")

@@ -15,10 +15,10 @@ import polars as pl
 
 from analyzer.errors import StateError, UsageError
 from analyzer.parsing.origin import Origin
-from analyzer.parsing.other import OtherLines
+from analyzer.parsing.other import OtherLines, most_first
 from analyzer.report.model import Input, RejectedSample, StateRow
 from analyzer.rules import rule_files
-from analyzer.runs.logs import Log, node_of
+from analyzer.runs.logs import Log, origins_of
 from analyzer.runs.piece_scan import SAMPLES
 from analyzer.runs.recorder import Recorder, counted
 from analyzer.runs.run import Run, labelled_senders
@@ -90,9 +90,8 @@ class Increment:
         """The node, pod and namespace that each stream came from, and the name of its log."""
         logs = self.state.ledger["logs"].select("log", pl.col("uri").alias("name"))
         streams = self._streams().join(logs, on="log", how="left", maintain_order="left")
-        rows = streams.select("node", "pod", "namespace", "container").iter_rows()
-        nodes = pl.Series("node", [node_of(Origin(*row), cluster) for row in rows], dtype=pl.String)
-        return streams.select(pl.col("number").alias("source"), nodes, "pod", "namespace", "name")
+        rows = streams.select("number", "name", "node", "pod", "namespace", "container").iter_rows()
+        return origins_of(((number, Origin(*origin), name) for number, name, *origin in rows), cluster)
 
     def signals(self, tables: Tables) -> dict[str, int]:
         """What access lines gave away, and lines of error logs: of a window, those that this run read."""
@@ -125,7 +124,7 @@ class Increment:
             of_run,
             **sums,
             other=sum(kinds.values()),
-            other_kinds=dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
+            other_kinds=most_first(kinds),
             rejected_samples=self._samples(),
             state=about,
         )
@@ -138,17 +137,15 @@ class Increment:
         ]
 
     def _about(self) -> StateRow:
-        logs = self.state.ledger["logs"]
-        waiting = logs.filter(~pl.col("is_whole") & (pl.col("size") > pl.col("begin")))
         read = [change for change in self.changes.to_read if change.known is None]
         return StateRow(
             url=self.url,
             generation=self.state.manifest["generation"],
-            logs=logs.height,
+            logs=self.state.ledger["logs"].height,
             new=len(read),
             grown=sum(change.begin > 0 for change in self.changes.to_read),
             read_anew=sum(change.known is not None and not change.begin for change in self.changes.to_read),
-            waiting_bytes=int(waiting.select((pl.col("size") - pl.col("begin")).sum()).item()),
+            waiting_bytes=self.state.ledger.waiting_bytes(),
             since=self.since,
             notes=self.notes,
         )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import polars as pl
+
 from analyzer.errors import SourceError
 from analyzer.parsing.batches import Batch, batches
 from analyzer.parsing.detect import Shape, detect, detect_head
@@ -188,6 +190,13 @@ def _is_open(log: Log, known: Known, tail: bytes) -> bool:
         log.shape = found if found.layout is not None else log.shape
     log.is_cut = True
     return is_open(log.shape.layers, tail)
+
+
+def origins_of(streams: Iterable[tuple[int, Origin, str]], cluster: Cluster | None) -> pl.DataFrame:
+    """The node, pod and namespace of each stream by its number (``source``), and the name of its log."""
+    rows = [(number, node_of(origin, cluster), origin.pod, origin.namespace, name) for number, origin, name in streams]
+    schema = {"source": pl.UInt32, **dict.fromkeys(("node", "pod", "namespace", "name"), pl.String)}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def node_of(origin: Origin, cluster: Cluster | None) -> str | None:

@@ -16,8 +16,9 @@ from analyzer.addresses.ranges import parse_addresses
 from analyzer.errors import UsageError
 from analyzer.parsing.detect import by_detail
 from analyzer.parsing.layers import name_of
+from analyzer.parsing.other import most_first
 from analyzer.report.model import Input, RejectedSample, SourceRow
-from analyzer.runs.logs import Log, Work, node_of, pieces
+from analyzer.runs.logs import Log, Work, node_of, origins_of, pieces
 from analyzer.runs.piece_scan import SAMPLES, PieceScan, Scanned
 from analyzer.runs.rejects import Rejects
 from analyzer.runs.threads import ordered_map
@@ -160,7 +161,7 @@ class Run:
             first_time=tables.addresses["first_time"].min(),  # type: ignore[arg-type]
             last_time=tables.addresses["last_time"].max(),  # type: ignore[arg-type]
             rejected_samples=self.samples,
-            other_kinds=dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
+            other_kinds=most_first(kinds),
             elapsed_seconds=round(time.perf_counter() - begun, 3),
             cluster=cluster.name if cluster else None,
         )
@@ -179,12 +180,8 @@ class Run:
 
     def origins(self, cluster: Cluster | None) -> pl.DataFrame:
         """The node, pod and namespace that each stream came from, and the name of its log."""
-        rows = [
-            (number, node_of(origin, cluster), origin.pod, origin.namespace, log.source.uri)
-            for number, (log, origin) in enumerate(self.streams)
-        ]
-        schema = {"source": pl.UInt32, **dict.fromkeys(("node", "pod", "namespace", "name"), pl.String)}
-        return pl.DataFrame(rows, schema=schema, orient="row")
+        streams = enumerate(self.streams)
+        return origins_of(((number, origin, log.source.uri) for number, (log, origin) in streams), cluster)
 
     def _source_row(self, log: Log, cluster: Cluster | None) -> SourceRow:
         origins = {origin for origin, _ in log.streams} or {log.origin}
@@ -205,7 +202,7 @@ class Run:
             rejected=log.rejected,
             other=sum(log.other.kinds.values()),
             error=log.error,
-            formats=dict(sorted(log.formats.items(), key=lambda found: (-found[1], found[0]))),
+            formats=most_first(log.formats),
         )
 
 

@@ -141,6 +141,11 @@ class Ledger:
         replaced = pl.Series([row[key] for row in rows] if of is None else list(of), dtype=_NUMBER)
         self.frames[name] = pl.concat([self[name].filter(~pl.col(key).is_in(replaced.implode())), *frames])
 
+    def waiting_bytes(self) -> int:
+        """Bytes behind the last whole line of logs that may go on."""
+        waits = ~pl.col("is_whole") & (pl.col("size") > pl.col("begin"))
+        return int(self["logs"].filter(waits).select((pl.col("size") - pl.col("begin")).sum()).item())
+
     def streams_of(self, logs: Iterable[int]) -> list[int]:
         """The streams of these logs."""
         wanted = pl.Series(list(logs), dtype=_NUMBER).implode()

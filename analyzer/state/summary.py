@@ -67,7 +67,6 @@ def summary(url: str) -> Summary:
     rows = tables.get("addresses", pl.DataFrame(schema={"hour": pl.Date(), "address": pl.UInt128(), "requests": COUNT}))
     days = rows.group_by(pl.col("hour").dt.date().alias("day")).agg(pl.sum("requests"), pl.col("address").n_unique())
     sums = logs.select(pl.col("lines", "parsed", "rejected").sum()).row(0, named=True)
-    waiting = logs.filter(~pl.col("is_whole") & (pl.col("size") > pl.col("begin")))
     return Summary(
         url=url,
         written_by=manifest["version"],
@@ -80,7 +79,7 @@ def summary(url: str) -> Summary:
         settled_logs=int(logs["is_settled"].sum()),
         streams=state.ledger["streams"].height,
         **sums,
-        waiting_bytes=int(waiting.select((pl.col("size") - pl.col("begin")).sum()).item()),
+        waiting_bytes=state.ledger.waiting_bytes(),
         first_hour=rows["hour"].min(),  # type: ignore[arg-type]
         last_hour=rows["hour"].max(),  # type: ignore[arg-type]
         made_with=manifest["made_with"],

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer.parsing.schema import TIME
 from analyzer.tables import loads
 from analyzer.tables.address_table import COUNT
 from analyzer.tables.chains import KEY, Chains, narrowed
@@ -21,7 +20,7 @@ from analyzer.tables.columns import name_signals
 from analyzer.tables.fold import Tables
 from analyzer.tables.limited import TOTALS
 from analyzer.tables.loads import Loads
-from analyzer.tables.timeline import BUCKET_SECONDS, MOST
+from analyzer.tables.timeline import BUCKET_SECONDS, MOST, bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -143,9 +142,7 @@ def _widened(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     rows = rows.drop("bucket_seconds")
     key = [column for column in _SUMMED["timeline"] if column in rows.columns]
     for seconds in BUCKET_SECONDS[BUCKET_SECONDS.index(widest) :]:
-        width = seconds * 1000
-        start = (pl.col("time").to_physical() // width * width).cast(TIME)
-        rows = rows.with_columns(start.alias("time")).group_by(key).agg(pl.exclude(key).sum())
+        rows = rows.with_columns(bucket(seconds)).group_by(key).agg(pl.exclude(key).sum())
         if rows.height <= MOST:
             break
-    return rows, width // 1000
+    return rows, seconds

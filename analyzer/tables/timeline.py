@@ -145,7 +145,7 @@ class PortableCounter:
             raise ValueError("an address without a label")
         label = self._labels.gather(number.set(~known, None)).fill_null(self._label_of_none)
         counted = rows.select(
-            _bucket(BUCKET_SECONDS[self._width]),
+            bucket(BUCKET_SECONDS[self._width]),
             (label // 2).alias("class"),
             considered=(pl.col("outcome") == Outcome.CONSIDERED.value) & pl.lit(label % 2 == 0),
         )
@@ -171,7 +171,7 @@ class PortableCounter:
         """Make one part of all, with wider buckets where it would be too long."""
         parts = self._parts
         while True:
-            bucketed = pl.concat(parts).with_columns(_bucket(BUCKET_SECONDS[self._width]))
+            bucketed = pl.concat(parts).with_columns(bucket(BUCKET_SECONDS[self._width]))
             parts = [bucketed.group_by("time", "class").agg(pl.col("requests", "considered").sum())]
             if parts[0].height <= self._most or self._width == len(BUCKET_SECONDS) - 1:
                 break
@@ -179,6 +179,7 @@ class PortableCounter:
         self._parts = parts
 
 
-def _bucket(seconds: int) -> pl.Expr:
+def bucket(seconds: int) -> pl.Expr:
+    """``time`` as the beginning of its bucket."""
     width = seconds * 1000
     return (pl.col("time").to_physical() // width * width).cast(TIME).alias("time")

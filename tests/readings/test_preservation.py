@@ -94,6 +94,12 @@ def test_addresses_are_the_busiest_and_ties_stand_by_address(labelled: Rows) -> 
     assert reading.addresses[0].rule == "--node 10.0.0.0/24"
 
 
+def test_requests_without_an_address_take_no_place_of_a_list(labelled: Rows) -> None:
+    """However many requests have no address, as many addresses are listed as were asked for."""
+    reading = preservation(labelled({**NOBODY, "requests": 1000}, CLIENT, NODE), top=1)
+    assert len(reading.addresses) == 1
+
+
 def test_top_0_lists_every_address(labelled: Rows) -> None:
     """`--top 0` is all; a row without an address is none."""
     assert len(preservation(labelled(CLIENT, NODE, POD, NOBODY, PROBER), top=0).addresses) == 4

@@ -54,3 +54,32 @@ def test_the_pod_of_a_rotated_log(name: str, tmp_path: Path) -> None:
     (folder / name).touch()
     (found,) = find([tmp_path])
     assert (found.namespace, found.pod, found.container) == ("ingress-nginx", "controller-8fj2w", "controller")
+
+
+def test_folders_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """Whatever order the file system has, that of the report is always the same."""
+    names = [f"{number * 7 % 30:02}" for number in range(30)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "access.log").touch()
+    assert [source.uri for source in find([tmp_path])] == [
+        str(tmp_path / name / "access.log") for name in sorted(names)
+    ]
+
+
+def test_a_link_that_leads_nowhere_is_a_log(tmp_path: Path) -> None:
+    """It is found, so that opening it tells; a link to a device, which never ends, is none."""
+    (tmp_path / "access.log").symlink_to(tmp_path / "gone")
+    (tmp_path / "error.log").symlink_to("/dev/null")
+    assert [source.uri for source in find([tmp_path])] == [str(tmp_path / "access.log")]
+
+
+def test_a_file_url_is_of_this_machine(tmp_path: Path) -> None:
+    """``localhost`` may stand in it, another host may not; what is escaped is read."""
+    log = tmp_path / "a b.log"
+    log.touch()
+    escaped = str(log).replace(" ", "%20")
+    assert [source.uri for source in find([f"file://{escaped}", f"file://localhost{escaped}"])] == [str(log)]
+    for url in (f"file://elsewhere{escaped}", "file://localhost"):
+        with pytest.raises(SourceError, match="expected the path of this machine"):
+            find([url])
