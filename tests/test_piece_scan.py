@@ -288,6 +288,14 @@ def test_a_text_format_of_objects_is_tried_on_objects(read: Callable[..., tuple[
     assert ran.log.formats == {"one": 3, "two": 1, "ingress-nginx": 1}
 
 
+def test_text_may_begin_with_a_blank(read: Callable[..., tuple[Ran, bytes]]) -> None:
+    """A line of another format that has no address at its beginning is text, not an object."""
+    nobody = ' - - [21/Nov/2026:07:08:09 +0000] "GET / HTTP/1.1" 200 2 "-" "curl/8.5.0"'
+    ran, _ = read(text_of([HTTP] * 3 + [nobody, " {", " x"]))
+    assert {name: rows.height for (_, name), rows in ran.streams.items()} == {"ingress-nginx": 3, "combined": 1}
+    assert (ran.log.parsed, ran.log.rejected) == (4, 2)
+
+
 def test_many_pods(read: Callable[..., tuple[Ran, bytes]]) -> None:
     """Where more pods occur than are told apart, no line is lost, and the rest is of no pod."""
     pods = 66_000

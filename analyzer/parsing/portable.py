@@ -8,20 +8,22 @@ is given with the same place and reason. It is meant to be obviously right, not 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from analyzer.parsing.json_format import JsonFormat
 from analyzer.parsing.log_format import DURATIONS, LineFormat, Type
 from analyzer.parsing.portable_json import JsonMatcher, unescape
 from analyzer.parsing.portable_text import TextMatcher
 from analyzer.parsing.portable_types import CONTINUED, TOO_LONG, MisfitError, Span, address_number, read_seconds
-from analyzer.parsing.scanned import Taken
+from analyzer.parsing.scanned import FITS_NONE, Taken
 from analyzer.parsing.schema import DTYPES, Kind, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from analyzer.parsing.json_format import Layout
 
@@ -29,11 +31,34 @@ _REQUEST = re.compile(rb"([A-Z_-]+) (.+?)(?: (HTTP/[^ ]{0,7}))?", re.DOTALL)
 _KEPT_BLANK = 2048  # as scanner.c has it
 
 
+class Sorter:
+    """Tells which of several layouts lines fit; see sorter.h for the contract."""
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        self._matchers = [
+            (isinstance(layout, JsonFormat) or layout.prefix.startswith(b"{"), _matcher(layout)) for layout in layouts
+        ]
+
+    def sort(self, text: bytes) -> pl.Series:
+        """For each line the number of the first layout that it fits."""
+        found = [self._first_fitting(line) for line, _ in lines_of(text, 0, len(text))]
+        return pl.Series("layout", found, dtype=pl.UInt16)
+
+    def _first_fitting(self, line: bytes) -> int:
+        is_object = line.lstrip(b" \t\r").startswith(b"{")
+        for number, (objects, matcher) in enumerate(self._matchers if line else ()):
+            if objects is is_object:
+                with suppress(MisfitError):
+                    matcher.match(line)
+                    return number
+        return FITS_NONE
+
+
 class Scanner:
     """Reads lines of one layout into columns; see scanner.c for the contract."""
 
     def __init__(self, layout: Layout, outputs: list[Output]) -> None:
-        self._matcher = TextMatcher(layout) if isinstance(layout, LineFormat) else JsonMatcher(layout)
+        self._matcher = _matcher(layout)
         self._durations = [layout.fields[output.field].type in DURATIONS for output in outputs]
         self._outputs = outputs
         self._blank_run = 0
@@ -107,6 +132,10 @@ MISFITS = {
     "field": pl.UInt8,
     "reason": pl.UInt8,
 }
+
+
+def _matcher(layout: Layout) -> TextMatcher | JsonMatcher:
+    return TextMatcher(layout) if isinstance(layout, LineFormat) else JsonMatcher(layout)
 
 
 def lines_of(text: bytes | bytearray, start: int, stop: int) -> list[tuple[bytes, bytes]]:

@@ -23,6 +23,9 @@ MOST_WAITING = 1 << 20
 #: Room that a buffer needs beyond the text that is unwrapped into it: for what waits, and for ends of lines.
 ROOM = MOST_WAITING + 16
 
+#: What a sorter says of a line that no layout fits.
+FITS_NONE = 65535
+
 
 class Taken(NamedTuple):
     """What a scanner read: rows, misfits (`MISFITS`), how many lines in all, and blank ones it did not keep."""

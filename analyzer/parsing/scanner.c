@@ -17,6 +17,7 @@
 #include "columns.h"
 #include "layout.h"
 #include "rows.h"
+#include "sorter.h"
 #include "unwrapper.h"
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */
@@ -331,8 +332,8 @@ static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
 }
 
 static int module_exec(PyObject *module) {
-    int status = add_type(module, "Scanner", &scanner_spec);
-    return status < 0 ? status : add_type(module, "Unwrapper", &unwrapper_spec);
+    if (add_type(module, "Scanner", &scanner_spec) < 0 || add_type(module, "Sorter", &sorter_spec) < 0) return -1;
+    return add_type(module, "Unwrapper", &unwrapper_spec);
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};

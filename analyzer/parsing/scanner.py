@@ -14,13 +14,29 @@ from analyzer.arrow import frame_of
 from analyzer.errors import UsageError
 from analyzer.native import SCANNER
 from analyzer.parsing.log_format import LineFormat
-from analyzer.parsing.scanned import ROOM, Taken, Unwrapped, named_origin, roles_of
+from analyzer.parsing.scanned import FITS_NONE, ROOM, Taken, Unwrapped, named_origin, roles_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
     from analyzer.parsing.json_format import Layout
     from analyzer.parsing.schema import Output
 
-__all__ = ["ROOM", "Scanner", "Taken", "Unwrapped", "Unwrapper", "new_scanner", "new_unwrapper", "use_native"]
+__all__ = [
+    "FITS_NONE",
+    "ROOM",
+    "Scanner",
+    "Sorter",
+    "Taken",
+    "Unwrapped",
+    "Unwrapper",
+    "new_scanner",
+    "new_sorter",
+    "new_unwrapper",
+    "use_native",
+]
 
 
 class Scanner(Protocol):
@@ -59,6 +75,22 @@ class Unwrapper(Protocol):
 
     def take(self) -> Unwrapped:
         """What was unwrapped since the last call."""
+
+
+class Sorter(Protocol):
+    """Tells which of several layouts lines fit; one thread at a time."""
+
+    def sort(self, text: bytes) -> pl.Series:
+        """For each line the number of the first layout that it fits, `FITS_NONE` where there is none."""
+
+
+def new_sorter(layouts: Sequence[Layout]) -> Sorter:
+    """Make what tries these layouts, in their order: those of JSON on objects, the others on other lines."""
+    if use_native():
+        return NativeSorter(layouts)
+    from analyzer.parsing import portable  # noqa: PLC0415 - as below
+
+    return portable.Sorter(layouts)
 
 
 def new_scanner(layout: Layout, outputs: list[Output]) -> Scanner:
@@ -154,6 +186,19 @@ class NativeScanner:
         frame = frame_of(rows)
         frame.columns = self._names
         return Taken(frame, frame_of(misfits), lines, blank)
+
+
+class NativeSorter:
+    """sorter.h behind the contract of `Sorter`."""
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        if SCANNER is None:
+            raise UsageError("the native scanner was not built when logscan was installed")
+        self._sorter = SCANNER.Sorter(tuple(map(_program, layouts)))
+
+    def sort(self, text: bytes) -> pl.Series:
+        """For each line the number of the first layout that it fits."""
+        return frame_of(self._sorter.sort(text))["layout"]
 
 
 class NativeUnwrapper:

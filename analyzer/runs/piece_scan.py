@@ -12,12 +12,11 @@ import polars as pl
 
 from analyzer.errors import SourceError
 from analyzer.parsing.batches import Batch
-from analyzer.parsing.detect import reads_objects
 from analyzer.parsing.layers import Layers, is_open
 from analyzer.parsing.log_format import REASONS
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines, split_lead
-from analyzer.parsing.scanner import new_scanner
+from analyzer.parsing.scanner import FITS_NONE, new_scanner, new_sorter
 from analyzer.parsing.schema import Kind, Output
 from analyzer.sources.reading import tail_of
 
@@ -209,32 +208,23 @@ class PieceScan:
 
     def _read_by_others(self, misfits: pl.DataFrame, inner: Inner | None) -> pl.DataFrame:
         """Let other formats read what does not fit the source's own; return what none of them reads."""
-        candidates = misfits.with_row_index("row").filter(pl.col("reason") < _TOO_LONG)
-        if candidates.is_empty() or not self._others:
+        tried = misfits["reason"] < _TOO_LONG
+        if not tried.any() or not self._others:
             return misfits
-        objects = candidates["line"].bin.starts_with(b"{") | candidates["line"].bin.starts_with(b" ")
-        read: list[int] = []
-        for left, is_json in ((candidates.filter(objects), True), (candidates.filter(~objects), False)):
-            text = _lines(left)
-            for layout in self._others:
-                if not text or reads_objects(layout) is not is_json:
-                    continue
-                scanner = new_scanner(layout, [*self.outputs(layout), _LINE])
-                scanner.scan(text, 0, len(text), 0)
-                if scanner.misfits() == left.height:
-                    continue
-                rows = scanner.take().rows
-                fitting = left[rows["line"]]
-                read += fitting["row"].to_list()
-                if "offset" in rows.columns:
-                    rows = rows.with_columns(fitting["offset"])
-                self._add(layout, rows.with_columns(line=fitting["number"].cast(pl.UInt32)), inner)
-                left = left.join(fitting, on="row", how="anti", maintain_order="left")  # noqa: PLW2901
-                text = _lines(left)
-        if not read:
-            return misfits
-        keep = ~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(pl.Series(read, dtype=pl.UInt32).implode())
-        return misfits.filter(keep)
+        fits = pl.repeat(FITS_NONE, misfits.height, dtype=pl.UInt16, eager=True)
+        fits = fits.scatter(tried.arg_true(), new_sorter(self._others).sort(_lines(misfits.filter(tried))))
+        for number in fits.unique().sort():
+            if number == FITS_NONE:
+                continue
+            fitting, layout = misfits.filter(fits == number), self._others[number]
+            text = _lines(fitting)
+            scanner = new_scanner(layout, self.outputs(layout))
+            scanner.scan(text, 0, len(text), 0)
+            rows = scanner.take().rows.with_columns(line=fitting["number"].cast(pl.UInt32))
+            if "offset" in rows.columns:
+                rows = rows.with_columns(fitting["offset"])
+            self._add(layout, rows, inner)
+        return misfits.filter(fits == FITS_NONE)
 
     def _placed(self, misfits: pl.DataFrame, inner: Inner | None) -> pl.DataFrame:
         """Number misfits within the piece, with the number of the line in the source and that line as it stands there.

@@ -26,9 +26,10 @@ from scanners import (
 
 from analyzer.native import SCANNER
 from analyzer.parsing import portable
+from analyzer.parsing.detect import by_detail, reads_objects
 from analyzer.parsing.json_format import compile_json
 from analyzer.parsing.log_format import VARIABLES, Type, compile_format
-from analyzer.parsing.scanner import NativeScanner
+from analyzer.parsing.scanner import FITS_NONE, NativeScanner, NativeSorter
 from analyzer.parsing.schema import Kind, Output
 from analyzer.sources import Source, open_source, reading
 
@@ -107,6 +108,8 @@ LINES: list[tuple[Layout, bytes]] = [
 ]
 LINE_IDS = [f"{layout.name}-{number}" for number, (layout, _) in enumerate(LINES)]
 LAYOUTS = list(dict.fromkeys(layout for layout, _ in LINES))
+#: As a run tries them on a line, and those that no shipped format has.
+SORTED = by_detail(LAYOUTS)
 #: One line of each layout that fits it, where one does.
 FITTING = list(
     {layout: line for layout, line in reversed(LINES) if read(portable.Scanner, layout, line).rows.height}.items()
@@ -156,6 +159,33 @@ def test_samples(layout: Layout) -> None:
     """Every sample line reads alike in its own layout, where it fits or is rejected, and in every other."""
     lines = [line for _, line in LINES]
     assert_agree(layout, b"\n".join(lines) + b"\n" + b"\r\n".join(lines))
+
+
+def test_lines_are_sorted_to_the_first_that_reads_them() -> None:
+    """Of several layouts a line goes to the first whose scanner reads it: objects to those of objects, others not."""
+    lines = [line for _, line in LINES]
+    text = b"\n".join(lines)
+    expected = [FITS_NONE] * len(lines)
+    for number, layout in reversed(list(enumerate(SORTED))):
+        for line in read(NativeScanner, layout, text, [Output("line", Kind.LINE, 0)]).rows["line"]:
+            if reads_objects(layout) is lines[line].lstrip().startswith(b"{"):
+                expected[line] = number
+    assert set(expected) > {FITS_NONE}
+    assert NativeSorter(SORTED).sort(text).to_list() == expected
+    assert portable.Sorter(SORTED).sort(text).to_list() == expected
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_sorted_lines(data: st.DataObject) -> None:
+    """Lines with anything in them are sorted alike, whatever layouts there are and whatever was sorted before."""
+    layouts = data.draw(st.permutations(SORTED))
+    sorters = NativeSorter(layouts), portable.Sorter(layouts)
+    for _ in range(2):
+        lines = data.draw(st.lists(st.sampled_from([line for _, line in LINES]).flatmap(mutated), max_size=6))
+        text = data.draw(st.sampled_from([b"\n", b"\r\n", b"\n\n", b"\n "])).join(lines)
+        native, expected = (sorter.sort(text) for sorter in sorters)
+        assert native.to_list() == expected.to_list()
 
 
 @pytest.mark.parametrize(("layout", "line"), LINES, ids=LINE_IDS)
