@@ -3,6 +3,7 @@
     python benchmarks/run.py                      beside other tools, on the default log
     python benchmarks/run.py formats              other forms of the log: JSON, envelopes, compressed
     python benchmarks/run.py frames               scan() beside other readers of frames
+    python benchmarks/run.py readings --geoip F   the whole report beside preservation alone
     python benchmarks/run.py --smoke              all, small, for CI: everything runs and nothing is lost
     python benchmarks/run.py --only wc,logscan    some cases
 
@@ -26,6 +27,7 @@ import formats
 import frames
 import generate
 import layouts
+import readings
 import results
 import tools
 from measure import ToolError, run
@@ -159,11 +161,12 @@ def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure logscan beside other tools on generated access logs.")
     parser.add_argument(
-        "group", nargs="?", choices=("tools", "formats", "frames"), help="default: tools; with --smoke all"
+        "group", nargs="?", choices=("tools", "formats", "frames", "readings"), help="default: tools; with --smoke all"
     )
     parser.add_argument("--lines", type=int, default=3_000_000, help="length of the log")
     parser.add_argument("--slow-lines", type=int, default=300_000, help="how much of it the slow tools get")
     parser.add_argument("--kong-lines", type=int, default=500_000, help="length of Kong's log, 2 KB a line")
+    parser.add_argument("--geoip", type=Path, metavar="FILE", help="a geo database (.mmdb) for the readings")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=5, help="how often each case is measured")
     parser.add_argument("--only", metavar="NAMES", help="comma-separated cases; default: all")
@@ -195,6 +198,10 @@ def groups(chosen: argparse.Namespace) -> list[Group]:
         "frames": Group(
             frames.cases(chosen.lines), f"{chosen.lines:,} lines, {seed}", frames.PACKAGES,
             {name: tools.PROGRAMS[name] for name in ("wc", "logscan")}, results.table, frames.promises,
+        ),
+        "readings": Group(
+            readings.cases(chosen.lines, chosen.geoip), f"{chosen.lines:,} lines, {seed}", ("polars",),
+            {"logscan": tools.PROGRAMS["logscan"]}, results.table, readings.promises,
         ),
     }  # fmt: skip
     names = [chosen.group] if chosen.group else [*found] if chosen.smoke else ["tools"]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from analyzer.jobs.analyze import analyze
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -244,6 +246,24 @@ def test_frames_run(tmp_path: Path) -> None:
         errors == cases["polars-scan"]["answers"][0]["errors"] > cases["duckdb-scan"]["answers"][0]["figures"]["errors"]
     )
     assert cases["logscan-count"]["answers"][0]["rows"] == 3000
+
+
+def test_readings_run(tmp_path: Path) -> None:
+    """Preservation alone counts every row and finds the share that the whole report has."""
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "readings", "--lines", "3000", "--runs", "1",
+               "--data", str(tmp_path / "data"), "--json", str(tmp_path / "raw.json")]  # fmt: skip
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    [raw] = json.loads((tmp_path / "raw.json").read_text())
+    cases = {case["name"]: case for case in raw["cases"]}
+    assert {case["failure"] for case in cases.values()} == {None}
+    assert cases["logscan-preservation"]["lost"] == cases["logscan"]["lost"] == 0
+    assert "- logscan / preservation alone, wall: " in done.stdout
+    log = next((tmp_path / "data").glob("text-*-3000.log"))
+    alone = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "competitors" / "preservation_alone.py"), str(log)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert json.loads(alone.stdout)["preserved_pct"] == analyze(log).preservation.preserved_pct
 
 
 def test_another_format_than_expected_is_a_failure() -> None:

@@ -16,6 +16,7 @@ import polars as pl
 from analyzer.addresses.ranges import to_text
 from analyzer.charts import Lines
 from analyzer.readings.bitmap import at_least, linear_count
+from analyzer.readings.logged_limits import Logged, logged
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
 from analyzer.readings.suggested_limits import HARMED_PCT, Replicas, SuggestedLimit, Suggestion, suggested
@@ -53,10 +54,11 @@ class RejectedKey:
 class Simulation:
     """What one limit would have done to `requests` arrivals.
 
-    Timestamps with whole seconds leave open when in its second a request came: `rejected_low` and `rejected_high` are
-    bounds, `rejected` lies halfway. For one ``limit-rps`` or ``limit-rpm`` they hold for all times that it may have
-    been; for other limits they are what two orders give, all of a second at once and evenly spread. Exact timestamps
-    make the three equal.
+    Timestamps with whole seconds leave open when in its second a request came: the truth lies about `rejected_low` to
+    `rejected_high`, `rejected` is halfway. `certainty` says how sure that is: ``exact`` with timestamps to the
+    millisecond, all three are equal; ``bounds`` for one ``limit-rps`` or ``limit-rpm``, which hold for all times within
+    their seconds that the requests may have come; ``estimate`` for other limits, of which two orders are tried, all of
+    a second at once and evenly spread.
     `rejected_on_shared_keys_pct` is the share of the rejections, None when there are none. `rejected_keys` may meet a
     rejection, and so may `visitors_rejected_pct` of the keys that are not shared.
     """
@@ -72,6 +74,7 @@ class Simulation:
     rejected_high: int
     rejected_keys: int = 0
     visitors_rejected_pct: float | None = None
+    certainty: str = "exact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +88,6 @@ class ByClient:
     suggested: Suggestion | None
     most_rejected: list[RejectedKey] = field(default_factory=list)
     suggested_limits: list[SuggestedLimit] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """Rejections that the log itself tells of.
-
-    `rejected` is the best count there is, told by `told_by`: nginx's word on each request (``limit_req_status``), the
-    ``error_log``, or the ``status`` 429 where no upstream was tried. 503 is what nginx answers where nothing else is
-    set, but so it does where an upstream has no servers. `nearest` is the simulated limit that comes closest.
-    """
-
-    rejected: int | None
-    told_by: str | None
-    limiting_requests: int
-    limiting_connections: int
-    status_429: int
-    status_503: int
-    nearest: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +167,7 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
     harmed_pct
         The share of visitors that a limit may touch to be suggested.
     """
-    ask = _Asked(limits, replicas, harmed_pct)
+    ask = _Asked(limits, replicas, harmed_pct, whole_seconds=totals.get("whole_seconds", 0) > 0)
     found = ask.read(labelled, rejections.filter(pl.col("key") == 0), totals.get("requests", 0))
     behind = None
     if clients is not None and clients["address"].count():
@@ -198,7 +183,7 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
         suggested=found.suggested,
         most_rejected=found.most_rejected,
         by_client=behind,
-        logged=_logged(found.simulations, totals, signals or {}),
+        logged=logged(labelled, rejections, totals, limits, signals or {}),
         allowed=totals.get("allowed", 0),
         out_of_order_pct=percent(totals.get("disordered", 0), met),
         suggested_limits=found.suggested_limits,
@@ -210,6 +195,7 @@ class _Asked:
     limits: Sequence[Limit]
     replicas: Replicas | None
     harmed_pct: float
+    whole_seconds: bool
 
     def read(self, labelled: pl.DataFrame, rejections: pl.DataFrame, requests: int) -> ByClient:
         shared = pl.col("class").is_in(["node", "lb"]) | at_least(pl.col("user_agents"), SHARED_AGENTS)
@@ -229,7 +215,7 @@ class _Asked:
         chosen = keys.filter(pl.col("address").is_in(pl.Series(list(named), dtype=pl.UInt128).implode()))
         about = {row["address"]: row for row in chosen.iter_rows(named=True)}
         simulations = [
-            _simulation(limit, found.get(place, _NOTHING), requests, visitors)
+            _simulation(limit, found.get(place, _NOTHING), requests, visitors, self._certainty(limit))
             for place, limit in enumerate(self.limits)
             if limit.shown
         ]
@@ -248,6 +234,11 @@ class _Asked:
             ],
             suggested_limits=[each for each in fit if isinstance(each, SuggestedLimit)],
         )
+
+    def _certainty(self, limit: Limit) -> str:
+        if not self.whole_seconds:
+            return "exact"
+        return "bounds" if limit.stands_alone else "estimate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +298,7 @@ def _rejected(limit: Limit, key: Mapping[str, int], about: Mapping[int, Mapping[
     )
 
 
-def _simulation(limit: Limit, sums: _Rejections, requests: int, visitors: int) -> Simulation:
+def _simulation(limit: Limit, sums: _Rejections, requests: int, visitors: int, certainty: str) -> Simulation:
     both = sums.rejected_low + sums.rejected_high
     rejected = both // 2
     return Simulation(
@@ -322,32 +313,7 @@ def _simulation(limit: Limit, sums: _Rejections, requests: int, visitors: int) -
         rejected_high=sums.rejected_high,
         rejected_keys=sums.rejected_keys,
         visitors_rejected_pct=percent(sums.visitors, visitors),
-    )
-
-
-def _logged(simulations: Sequence[Simulation], totals: Mapping[str, int], signals: Mapping[str, int]) -> Logged:
-    requests, connections = signals.get("limiting_requests", 0), signals.get("limiting_connections", 0)
-    counts = {
-        "limit_req_status": totals.get("limit_req_rejected", 0) + totals.get("limit_conn_rejected", 0),
-        "error_log": requests + connections,
-        "status": totals.get("status_429", 0),
-    }
-    said = totals.get("limit_req_logged", 0) + totals.get("limit_conn_logged", 0) > 0
-    told_by = "limit_req_status" if said else next((name for name, count in counts.items() if count), None)
-    rejected = counts[told_by] if told_by else None
-    nearest = min(
-        (each for each in simulations if each.rejected_high),
-        key=lambda each: max(each.rejected_low - (rejected or 0), (rejected or 0) - each.rejected_high, 0),
-        default=None,
-    )
-    return Logged(
-        rejected=rejected,
-        told_by=told_by,
-        limiting_requests=requests,
-        limiting_connections=connections,
-        status_429=totals.get("status_429", 0),
-        status_503=totals.get("status_503", 0),
-        nearest=nearest.limit if nearest and rejected else None,
+        certainty=certainty,
     )
 
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from analyzer.addresses.forwarded import Trusted, address_texts, effective_client
 from analyzer.parsing.schema import TIME, Kind, Output
-from analyzer.tables.address_table import new_address_table
+from analyzer.tables.address_table import NO_ADDRESS, new_address_table
 from analyzer.tables.replay import Replay
 from analyzer.tables.zones import zone_outputs, zones
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from analyzer.tables.limits import Limit
     from analyzer.tables.timeline import Labels
 
-#: What a limit is counted under, by the number in the column ``key``.
-KEYS = ("remote_addr", "client")
+#: What a limit is counted under, by the number in the column ``key``; under the last stand, in place of limits, the
+#: rejections of `REFUSED` that the log itself tells of.
+KEYS = ("remote_addr", "client", "logged")
 #: The table: `most` and `fewest` are the rejections that bound the truth, see `analyzer.tables.limit_req.REJECTIONS`.
 LIMITS: dict[str, pl.DataType] = {
     "key": pl.UInt8(),
@@ -35,11 +36,13 @@ LIMITS: dict[str, pl.DataType] = {
     "most": pl.UInt64(),
     "fewest": pl.UInt64(),
 }
-#: What is counted besides: requests that met the limits and those of them that the log has out of order, requests that
-#: the allowlist spares, and requests that were refused without an upstream, by status, and by nginx's own word.
+#: What is counted besides: requests that met the limits, those of them that the log has out of order, and rows whose
+#: times are whole seconds; requests that the allowlist spares; and requests that were refused without an upstream, by
+#: status, and by nginx's own word.
 TOTALS = (
     "requests",
     "disordered",
+    "whole_seconds",
     "allowed",
     "client_requests",
     "client_allowed",
@@ -50,8 +53,13 @@ TOTALS = (
     "limit_conn_logged",
     "limit_conn_rejected",
 )
+#: What the log tells of rejections: totals that are also counted by address.
+REFUSED = ("status_429", "status_503", "limit_req_rejected", "limit_conn_rejected")
 
 _SAID = ("limit_req", "limit_conn")
+#: Frames of rejections by address that are added up at once.
+_FRAMES = 64
+_REFUSED: dict[str, pl.DataType] = {"limit": pl.UInt16(), "number": pl.UInt32(), "most": pl.UInt64()}
 _HOPS: dict[str, pl.DataType] = {
     "peer": pl.UInt128(),
     "proxied": pl.UInt128(),
@@ -116,6 +124,7 @@ class LimitTable:
         self._clients = _Counted(limits, new_address_table(), allowed)
         self._trusted = Trusted.proxies(labels.label)
         self._totals = dict.fromkeys(TOTALS, 0)
+        self._refused = [pl.DataFrame(schema=_REFUSED)]
 
     def add(self, source: int, rows: pl.DataFrame, marks: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one source in the order of its log, and what the table of addresses said of them."""
@@ -125,7 +134,8 @@ class LimitTable:
         if any(name in rows.columns for name in _HOPS):
             told = rows.with_columns(self._clients_of(rows))
             self._clients.add(source, self._clients.addresses.add(told).with_columns(asked), exact_times=exact_times)
-        self._count_refused(rows)
+        self._totals["whole_seconds"] += 0 if exact_times else rows.height
+        self._count_refused(rows, marks["number"])
 
     def _clients_of(self, rows: pl.DataFrame) -> pl.Series:
         logged = {"address": pl.UInt128(), **_HOPS}
@@ -142,18 +152,29 @@ class LimitTable:
         joined = hops.join(told, on=["address", *_HOPS], how="left", nulls_equal=True, maintain_order="left")
         return joined.select(pl.coalesce("client", "address").alias("address")).to_series()
 
-    def _count_refused(self, rows: pl.DataFrame) -> None:
-        """Requests that were refused before an upstream was tried."""
-        sums = []
+    def _count_refused(self, rows: pl.DataFrame, numbers: pl.Series) -> None:
+        """Requests that were refused before an upstream was tried, in all and by address."""
+        refused, said = {}, []
         if "status" in rows.columns:
             untried = pl.col("untried") > 0 if "untried" in rows.columns else pl.lit(value=True)
-            sums += [((pl.col("status") == status) & untried).sum().alias(f"status_{status}") for status in (429, 503)]
+            refused = {f"status_{status}": (pl.col("status") == status) & untried for status in (429, 503)}
         for name in _SAID:
             if f"{name}_status" in rows.columns:
-                said = pl.col(f"{name}_status")
-                sums += [(said > 0).sum().alias(f"{name}_logged"), (said == 1).sum().alias(f"{name}_rejected")]
-        for name, count in rows.select(sums).row(0, named=True).items() if sums and rows.height else ():
+                said.append((pl.col(f"{name}_status") > 0).sum().alias(f"{name}_logged"))
+                refused[f"{name}_rejected"] = pl.col(f"{name}_status") == 1
+        if not refused or rows.is_empty():
+            return
+        counts = rows.select(*said, *(each.sum().alias(name) for name, each in refused.items())).row(0, named=True)
+        for name, count in counts.items():
             self._totals[name] += count or 0
+        numbered = rows.with_columns(numbers)
+        for name in REFUSED:
+            if counts.get(name):
+                found = numbered.filter(refused[name]).group_by("number").agg(most=pl.len().cast(pl.UInt64))
+                place = pl.lit(REFUSED.index(name), pl.UInt16()).alias("limit")
+                self._refused.append(found.select(place, "number", "most"))
+        if len(self._refused) >= _FRAMES:
+            self._refused = [_summed(self._refused)]
 
     def close(self, source: int) -> None:
         """No more rows will come from this source."""
@@ -173,7 +194,11 @@ class LimitTable:
             key_column = pl.lit(key, pl.UInt8()).alias("key")
             address = named.alias("address").gather(found["number"])
             parts.append(found.select(key_column, "limit", address, "most", "fewest"))
-        return pl.concat(parts)
+        refused, self._refused = _summed(self._refused), [pl.DataFrame(schema=_REFUSED)]
+        known = refused["number"].set(refused["number"] == NO_ADDRESS, None)
+        address = addresses.alias("address").gather(known)
+        logged = pl.lit(KEYS.index("logged"), pl.UInt8()).alias("key")
+        return pl.concat([*parts, refused.select(logged, "limit", address, "most", pl.col("most").alias("fewest"))])
 
     def number(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the table of addresses says of rows, for a table that nobody else adds to."""
@@ -222,3 +247,8 @@ class LimitTable:
         Nothing can be added any more.
         """
         return self._clients.addresses.finish()
+
+
+def _summed(refused: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rejections that the log tells of, a row for each kind and address."""
+    return pl.concat(refused).group_by("limit", "number").agg(pl.col("most").sum())

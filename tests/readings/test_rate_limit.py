@@ -13,7 +13,7 @@ from analyzer.addresses.ranges import to_number
 from analyzer.readings.rate_limit import RateLimit, rate_limit
 from analyzer.readings.suggested_limits import Replicas, replicas_of
 from analyzer.tables.limited import LIMITS
-from analyzer.tables.limits import Limit, kong_limits, ladder_around, rps_limit
+from analyzer.tables.limits import Limit, connections_limit, kong_limits, ladder_around, rps_limit
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -235,6 +235,38 @@ def test_rejections_that_the_log_tells_of(
     assert logged is not None
     assert (logged.told_by, logged.rejected) == (told_by, rejected)
     assert logged.nearest == ("limit-rps: 5" if rejected else None)
+
+
+def test_rejections_that_the_log_tells_of_by_class(labelled: Rows) -> None:
+    """Whose addresses were rejected stands beside whose the nearest limit would reject."""
+    table = labelled(*visitors(3), {"address": "10.0.0.10", "requests": 50, "class": "node"})
+    found = pl.concat(
+        [
+            limits((0, "10.0.0.10", 20, 12), (0, "198.51.0.1", 2, 2), (2, "10.0.0.10", 90, 90)),
+            limits((0, "198.51.0.1", 99, 99), key=1),
+            # By status 429 and 503, by limit_req and limit_conn.
+            limits((0, "10.0.0.10", 9, 9), (1, "198.51.0.2", 7, 7), (2, "10.0.0.10", 14, 14), key=2),
+            limits((3, "198.51.0.1", 1, 1), key=2),
+        ]
+    )
+    said = {"limit_req_logged": 60, "limit_req_rejected": 14, "limit_conn_rejected": 1, "status_429": 9}
+    read = rate_limit(table, found, said, GRID).logged
+    assert read is not None
+    assert (read.rejected, read.nearest) == (15, "limit-rps: 5")
+    assert [(each.class_, each.rejected, each.simulated_low, each.simulated_high) for each in read.classes] == [
+        ("client", 1, 2, 2), ("node", 14, 12, 20)
+    ]  # fmt: skip
+    by_error_log = rate_limit(table, found, {}, GRID, signals={"limiting_requests": 16}).logged
+    assert by_error_log is not None
+    assert [(each.class_, each.rejected) for each in by_error_log.classes] == [("client", 7), ("node", 9)]
+
+
+@pytest.mark.parametrize(("whole_seconds", "said"), [(0, ["exact"] * 2), (1, ["bounds", "estimate"])])
+def test_how_sure_a_simulation_is(labelled: Rows, whole_seconds: int, said: list[str]) -> None:
+    """With whole seconds in any log one limit-rps has bounds and others are estimated; without all is exact."""
+    totals = {"requests": 3, "whole_seconds": whole_seconds}
+    read = rate_limit(labelled(*visitors(3)), limits(), totals, [rps(5), connections_limit(3)])
+    assert [each.certainty for each in read.simulations] == said
 
 
 def test_disorder_and_allowlist_are_told(labelled: Rows) -> None:

@@ -14,9 +14,10 @@ import pytest
 from analyzer.findings.model import Finding, Findings, Fix
 from analyzer.readings.geo import AutonomousSystem, Country
 from analyzer.readings.geo_rules import RuleHit
+from analyzer.readings.logged_limits import Logged
 from analyzer.readings.preservation import AddressRow, KindRow
 from analyzer.readings.proxies import Suspicion
-from analyzer.readings.rate_limit import Logged, RejectedKey
+from analyzer.readings.rate_limit import RejectedKey
 from analyzer.readings.skew import Group
 from analyzer.readings.skew_over_time import GroupPoint
 from analyzer.readings.timeline import Point

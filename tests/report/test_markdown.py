@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey
+from analyzer.readings.logged_limits import Logged
+from analyzer.readings.rate_limit import ByClient, RejectedKey
 from analyzer.readings.suggested_limits import SuggestedLimit, Suggestion
 from analyzer.report.document import Document, Headline, Link, Paragraph, Patch, Quoted, Section, Table, Verdict
 from analyzer.report.markdown import write

@@ -13,8 +13,9 @@ from rich.cells import cell_len
 
 from analyzer.findings.model import Findings
 from analyzer.readings.interruptions import Interruption
+from analyzer.readings.logged_limits import Logged
 from analyzer.readings.preservation import KindRow
-from analyzer.readings.rate_limit import ByClient, Logged, RejectedKey
+from analyzer.readings.rate_limit import ByClient, RejectedKey
 from analyzer.readings.skew import Group, Grouping, Spread
 from analyzer.readings.suggested_limits import SuggestedLimit, Suggestion
 from analyzer.report import load_format

@@ -23,6 +23,7 @@ from analyzer.parsing.scanner import new_scanner
 from analyzer.tables import Fold, Tables, limit_grid
 from analyzer.tables.columns import Outcome, complete, has_exact_times, narrow_outputs
 from analyzer.tables.fold import fold_outputs
+from analyzer.tables.limited import KEYS, REFUSED
 
 if TYPE_CHECKING:
     from analyzer.parsing.log_format import LineFormat
@@ -376,6 +377,23 @@ def test_logged_rejections_are_counted() -> None:
     assert [totals[f"limit_{name}"] for name in ("req_logged", "req_rejected", "conn_logged", "conn_rejected")] == [
         3, 1, 4, 0
     ]  # fmt: skip
+
+
+def test_logged_rejections_are_counted_by_address() -> None:
+    """Each address has its own, also where there is none; requests that met an upstream are no rejections."""
+    refused = [
+        *[line(NODE, status="429", tried="-")] * 3,
+        *[line(VISITOR, status="503", tried="-")] * 2,
+        line("unix:", status="429", tried="-"),
+        line(NODE, status="429"),
+    ]
+    parts = [refused] * 70 + [[line(NODE)]]
+    found = fold(parts).limits.filter(key=KEYS.index("logged")).sort("limit", "address")
+    expected = [("status_429", None, 70), ("status_429", NODE, 210), ("status_503", VISITOR, 140)]
+    assert [
+        (REFUSED[limit], address, most) for limit, address, most in found.select("limit", "address", "most").rows()
+    ] == [(name, address and to_number(address), count) for name, address, count in expected]
+    assert found["most"].equals(found["fewest"])
 
 
 def test_unread_requests_meet_no_limit() -> None:

@@ -11,13 +11,14 @@ import polars as pl
 from analyzer.readings.rate_limit import DISORDER_PCT
 from analyzer.report.document import TONES, Cell, Figure, Paragraph, Part, Quoted, Section, Share, Verdict, table
 from analyzer.report.sections import READY
-from analyzer.report.sections.rate_limit import SMALLEST, low_to_high, over_replicas, told_by, too_strict
+from analyzer.report.sections.rate_limit import SMALLEST, low_to_high, of_classes, over_replicas, told_by, too_strict
 from analyzer.report.text import number, percentage, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, RejectedKey, Simulation
+    from analyzer.readings.logged_limits import Logged
+    from analyzer.readings.rate_limit import ByClient, RateLimit, RejectedKey, Simulation
     from analyzer.readings.suggested_limits import SuggestedLimit, Suggestion
 
 
@@ -115,7 +116,7 @@ def _most_rejected(keys: Sequence[RejectedKey]) -> list[Part]:
 
 def _logged(logged: Logged, rejected: int) -> Paragraph:
     """What the log itself tells of."""
-    said = f"Told by {told_by(logged)}: {size(rejected, 'rejection')}"
+    said = f"Told by {told_by(logged)}: {size(rejected, 'rejection')}{of_classes(logged)}"
     if logged.nearest is None:
         return Paragraph((f"{said}.",))
     return Paragraph((f"{said}. The simulated limit that comes nearest: ", Quoted(logged.nearest), "."))

@@ -13,7 +13,8 @@ from analyzer.report.text import number, percentage, printable, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.readings.rate_limit import ByClient, Logged, RateLimit, Simulation
+    from analyzer.readings.logged_limits import Logged
+    from analyzer.readings.rate_limit import ByClient, RateLimit, Simulation
     from analyzer.readings.suggested_limits import Suggestion
     from analyzer.report.page import Page
 
@@ -48,9 +49,9 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
 
 
 def low_to_high(each: Simulation) -> str:
-    """The bounds of what a limit would reject, in percent."""
+    """The bounds of what a limit would reject, in percent; with a tilde where these are no proven bounds."""
     low, high = percent(each.rejected_low, each.requests), percent(each.rejected_high, each.requests)
-    return f"{percentage(low)} to {percentage(high)}"
+    return f"{'~' if each.certainty == 'estimate' else ''}{percentage(low)} to {percentage(high)}"
 
 
 #: What is suggested.
@@ -101,8 +102,14 @@ def told_by(logged: Logged) -> str:
     return _TOLD_BY[logged.told_by or "status"]
 
 
+def of_classes(logged: Logged) -> str:
+    """Whose addresses were rejected."""
+    found = [f"{number(each.rejected)} {each.class_}" for each in logged.classes if each.rejected]
+    return f" ({', '.join(found)})" if found else ""
+
+
 def _logged(logged: Logged) -> list[str]:
-    told = f"told by {told_by(logged)}: {size(logged.rejected or 0, 'rejection')}"
+    told = f"told by {told_by(logged)}: {size(logged.rejected or 0, 'rejection')}{of_classes(logged)}"
     return [told, *([f"nearest: {printable(logged.nearest, limit=60)}"] if logged.nearest else [])]
 
 
