@@ -45,7 +45,8 @@ def notebook_bar(given: Callable[[int], object] | None) -> Iterator[Callable[[in
         from tqdm.std import tqdm  # type: ignore[import-untyped]  # noqa: PLC0415
     else:
         from tqdm.notebook import tqdm  # type: ignore[import-untyped]  # noqa: PLC0415
-    with tqdm(desc="reading", unit="B", unit_scale=True, leave=False, delay=1) as bar:
+    # On stdout: what stood on stderr leaves a red strip behind.
+    with tqdm(desc="reading", unit="B", unit_scale=True, leave=False, delay=1, file=sys.stdout) as bar:
         yield bar.update
 
 

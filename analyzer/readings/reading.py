@@ -6,7 +6,8 @@ Polars is loaded with the first frame: whoever only writes a report down does wi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from analyzer.charts import draw
@@ -43,6 +44,14 @@ class Reading(ABC):
             If Altair is not installed: it is the extra ``plot``.
         """
         return draw(self.plot())
+
+    def _repr_html_(self) -> str:
+        """Show the section in a notebook: its numbers, and its rows."""
+        names: list[str] = [each.name for each in fields(self)] if is_dataclass(self) else []
+        numbers = {name: getattr(self, name) for name in names}
+        said = [f"{name} {value}" for name, value in numbers.items() if isinstance(value, (bool, int, float, str))]
+        rows: str = self.frame._repr_html_()
+        return f"<p>{escape(', '.join(said))}</p>{rows}"
 
 
 def frame_of(rows: Sequence[Any], row: type) -> pl.DataFrame:

@@ -76,6 +76,19 @@ def test_every_section_draws_itself(report: Report, empty: Report, name: str) ->
     assert len(values(getattr(empty, name).chart().to_dict())) == getattr(empty, name).frame.height
 
 
+def test_a_section_shows_itself(report: Report) -> None:
+    """A notebook shows the numbers of a section and its rows; what a log wrote is text."""
+    shown = report.skew._repr_html_()
+    assert "verdict even" in shown
+    assert "worker-1" in shown
+    hostile = replace(report.input.sources[0], uri="<script>alert(1)</script>")
+    shown = replace(report.input, sources=[hostile], cluster="<img src=x>")._repr_html_()
+    assert "&lt;script&gt;" in shown
+    assert "&lt;img src=x&gt;" in shown
+    assert "<script" not in shown
+    assert "<img" not in shown
+
+
 def test_a_comparison_draws_what_changed() -> None:
     """The chart of a comparison has a bar for each percentage, by how many points it changed and for the better."""
     logs = Path(__file__).parents[2] / "sample_logs"

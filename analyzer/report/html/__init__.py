@@ -57,7 +57,7 @@ def page(shown: Document) -> str:
 
 def fragment(shown: Document) -> str:
     """Write a document as a part of another page: a notebook's cell."""
-    return _template("fragment.html").render(document=shown, style=_style(), notebook=True)
+    return _template("fragment.html").render(document=shown, style=_style_of_a_part(), notebook=True)
 
 
 @cache
@@ -87,6 +87,12 @@ def _template(name: str) -> Template:
 @cache
 def _style() -> Markup:
     return Markup(_template("style.css").render())  # noqa: S704 - a file of the package
+
+
+@cache
+def _style_of_a_part() -> Markup:
+    """The style with the weight of an id, which no element has: notebooks style tables and texts by three classes."""
+    return Markup(_style().replace(".logscan ", ".logscan:not(#logscan) "))  # noqa: S704 - as above
 
 
 def _visible(value: object) -> object:
