@@ -212,3 +212,13 @@ def test_a_folder_without_rules_is_refused(tmp_path: Path) -> None:
         Classifier(extra_rules=[tmp_path / "missing"])
     with pytest.raises(RuleError, match="expected a folder that holds formats, envelopes, networks, asns, findings"):
         Classifier(extra_rules=[tmp_path])
+
+
+def test_parts_end_where_an_answer_does() -> None:
+    """A stretch of addresses falls into parts of one answer, down to a single address at its end."""
+    classifier = Classifier(declared(node=["10.0.0.5"]))
+    first, node, last = (to_number(text) or 0 for text in ("10.0.0.3", "10.0.0.5", "10.0.0.6"))
+    parts = [(part.first, part.last, part.class_) for part in classifier.parts(first, node)]
+    assert parts == [(first, node - 1, "private"), (node, node, "node")]
+    parts = [(part.first, part.last, part.class_) for part in classifier.parts(node, last)]
+    assert parts == [(node, node, "node"), (last, last, "private")]

@@ -85,6 +85,15 @@ def test_defaults_of_ingress_nginx(tmp_path: Path) -> None:
     assert (settings.in_use, settings.trusts_everyone) == (False, True)
 
 
+def test_a_proxy_before_the_controller_is_known_by_that_alone(tmp_path: Path) -> None:
+    """Of the Services that an Ingress routes to, those in front of a controller count; others are nobody's business."""
+    items = clusters.gke()
+    (edge,) = (item for item in items if item["kind"] == "Ingress" and item["metadata"]["name"] == "edge")
+    path = {"path": "/shop", "backend": {"service": {"name": "shop", "port": {"number": 80}}}}
+    edge["spec"].setdefault("rules", []).append({"http": {"paths": [path]}})
+    assert [each.backends for each in only(load(tmp_path, items)).ingresses] == [("ingress-nginx-controller",)]
+
+
 def test_gke_load_balancer_before_the_controller(tmp_path: Path) -> None:
     """An Ingress of another class that routes to the controller is a proxy before it, and its address a balancer's."""
     cluster = load(tmp_path, clusters.gke())

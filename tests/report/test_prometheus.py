@@ -47,6 +47,15 @@ def test_numbers_are_those_of_the_report(report: Report) -> None:
     assert value(found, "build_info", version="0.1.0") == 1
 
 
+def test_sources_that_could_not_be_read_are_counted(report: Report) -> None:
+    """A source that broke off is no longer counted as read."""
+    whole = report.input.sources[0]
+    read = replace(report.input, sources=[whole, whole, replace(whole, error="broke off")])
+    found = samples(replace(report, input=read))
+    assert value(found, "input_sources", result="read") == 2
+    assert value(found, "input_sources", result="unreadable") == 1
+
+
 def test_every_metric_has_help_a_type_and_a_unit_that_prometheus_knows(report: Report) -> None:
     """Every metric is a gauge with a help text; none counts in percent or milliseconds, and none has a timestamp."""
     families = list(text_string_to_metric_families(load_format("prometheus").render(report)))
