@@ -16,7 +16,7 @@ from analyzer.errors import UsageError
 @app.command()
 def explain(
     finding: Annotated[
-        list[str] | None, typer.Argument(metavar="[FINDING]...", help="What to explain; without any, all are listed.")
+        list[str] | None, typer.Argument(metavar="FINDING", help="What to explain; without any, all are listed.")
     ] = None,
     facts: Annotated[bool, typer.Option("--facts", help="List the facts that conditions are written over.")] = False,
     rules: options.Rules = None,

@@ -17,7 +17,7 @@ from analyzer.commands.output import DONE, NOTHING_READ, UNREADABLE, say, show
 def formats(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|SOURCE]...", help="A known format or envelope, or a source as analyze takes it."),
+        typer.Argument(metavar="NAME|SOURCE", help="A known format or envelope, or a source as analyze takes it."),
     ] = None,
     format_: Annotated[
         options.DescriptionFormat, typer.Option("--format", help="How the answer is written.")

@@ -18,7 +18,7 @@ from analyzer.errors import UsageError
 def networks(  # noqa: PLR0913, PLR0917 - what a user may say
     address: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ADDRESS|CIDR|FILE]...", help="What to say what it is; files with --update."),
+        typer.Argument(metavar="ADDRESS|CIDR|FILE", help="What to say what it is; files with --update."),
     ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="The files are published lists: write them as rules into --into.")

@@ -42,7 +42,10 @@ class GroupBy(StrEnum):
 
 Sources = Annotated[
     list[str],
-    typer.Argument(help="A file, a glob, a directory, a URL such as s3://BUCKET/PREFIX/, or - for standard input."),
+    typer.Argument(
+        metavar="SOURCE",
+        help="A file, a glob, a directory, a URL such as s3://BUCKET/PREFIX/, or - for standard input.",
+    ),
 ]
 Output = Annotated[
     Path | None,

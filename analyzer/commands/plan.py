@@ -20,7 +20,7 @@ def plan(
     ],
     source: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="Logs of the controller: the shares are those of their traffic."),
+        typer.Argument(metavar="SOURCE", help="Logs of the controller: the shares are those of their traffic."),
     ] = None,
     controller: options.Controller = None,
     format_: Annotated[
