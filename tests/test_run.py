@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import threading
 from datetime import UTC, datetime
@@ -65,3 +66,30 @@ def test_a_run_that_ends_well_closes_all_logs(logs: list[Path]) -> None:
     files, threads = held()
     assert not files & {str(log) for log in logs}
     assert not threads
+
+
+def test_a_pod_whose_log_breaks_off_is_not_idle(tmp_path: Path) -> None:
+    """A pod without a request had none; what a pod had whose log could not be read to a request is not known."""
+    for pod, content in {"busy": LINE, "idle": b"", "broken": gzip.compress(LINE)[:40]}.items():
+        folder = tmp_path / f"ingress_{pod}_0f6b7e1c-52a9-4f0e-9a55-1c8f0f3c2d11" / "controller"
+        folder.mkdir(parents=True)
+        (folder / "0.log").write_bytes(content)
+    report = analyze(tmp_path, by="pod")
+    assert [group.name for group in report.skew.groups] == ["busy", "idle"]
+    assert report.skew.idle == ["idle"]
+    assert len([source for source in report.input.sources if source.error]) == 1
+
+
+@pytest.mark.parametrize(("nodes", "named"), [(("n1",), ("n1", "p-n1")), (("n1", "n2"), (None, None))])
+def test_a_source_is_of_a_node_where_all_its_lines_are(
+    nodes: tuple[str, ...], named: tuple[str | None, str | None], tmp_path: Path
+) -> None:
+    """Of a log that a collector put together of several nodes, neither is said to have written it."""
+    records = [
+        {"log": LINE.decode(), "kubernetes": {"host": node, "pod_name": f"p-{node}", "namespace_name": "ingress"}}
+        for node in nodes
+    ]
+    (tmp_path / "collected.log").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    (source,) = analyze(tmp_path).input.sources
+    assert source.parsed == len(nodes)
+    assert (source.node, source.pod) == named

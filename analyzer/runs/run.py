@@ -114,15 +114,15 @@ class Run:
         return rows if until is None else rows.filter(pl.col("time") < until)
 
     def _close(self, log: Log) -> None:
+        if log.reader is not None:
+            log.error = log.error or log.reader.error
         if not log.streams and log.error is None:
             self._stream(log, log.origin, "")  # a pod without a request counts as well
         for stream in log.streams.values():
             self.fold.close_source(stream)
-        if log.reader is not None:
-            log.error = log.error or log.reader.error
-            if self.closed is not None:
-                self.closed(log)
-            log.close()
+        if log.reader is not None and self.closed is not None:
+            self.closed(log)
+        log.close()
 
     def add(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
         """Fold a piece that was scanned; pieces come in the order of their log."""
