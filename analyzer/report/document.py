@@ -58,10 +58,14 @@ class Quoted(str):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A percentage, which a writer may draw; `tone` is that of a bar."""
+    """A percentage, which a writer may draw; `tone` is that of a bar.
+
+    A bar is long in proportion to 100, or to `largest`, the largest of those that are drawn under each other.
+    """
 
     pct: float | None
     tone: Tone = "plain"
+    largest: float | None = None
 
 
 Cell = str | Share

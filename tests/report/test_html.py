@@ -249,3 +249,11 @@ def test_a_finding_says_what_to_paste(report: Report, finding: Finding) -> None:
     long = replace(report, findings=Findings([replace(finding, fixes=[replace(fix, patch="x" * 5000)])])).to_html()
     assert "the JSON report has it" in long
     assert "x" * 100 not in long
+
+
+def test_countries_have_bars_of_the_largest(report: Report) -> None:
+    """The country with the most requests has the whole bar, however few percent it has."""
+    countries = [Country("DE", 30, 22.5), Country("FR", 10, 7.5)]
+    text = replace(report, geo=replace(report.geo, countries=countries)).to_html()
+    bars = re.findall(r'<svg class="bar long-bar".*?class="plain" width="([^"]*)"', text, re.DOTALL)
+    assert bars == ["100%", "33.33%"]

@@ -19,7 +19,10 @@ def geo(reading: Geo, preservation: Preservation) -> Section:
     said = located(reading, preservation)
     parts: list[Part] = [Paragraph((f"{'. '.join(said)}.",))] if said else []
     if reading.countries:
-        rows: list[list[Cell]] = [[Quoted(row.code), Share(row.pct), number(row.requests)] for row in reading.countries]
+        most = max(row.pct or 0.0 for row in reading.countries)
+        rows: list[list[Cell]] = [
+            [Quoted(row.code), Share(row.pct, largest=most), number(row.requests)] for row in reading.countries
+        ]
         parts.append(table("Requests by country", ("Country", "%", "Requests"), rows, numeric=NUMBERS))
     if reading.asns:
         networks: list[list[Cell]] = [

@@ -45,8 +45,9 @@ _SCALE = (0.0, 0.5, 1.0)
 
 def bar(share: Share) -> Markup:
     """Draw a share beside its number, which says the same to a screen reader."""
-    root = Element("svg", {"class": "bar", "aria-hidden": "true", "focusable": "false"})
-    width = min(max(share.pct or 0.0, 0.0), 100.0)
+    long = "" if share.largest is None else " long-bar"
+    root = Element("svg", {"class": f"bar{long}", "aria-hidden": "true", "focusable": "false"})
+    width = min(max(100 * (share.pct or 0.0) / (share.largest or 100.0), 0.0), 100.0)
     SubElement(root, "rect", {"class": "ground", "width": "100%", "height": "100%"})
     SubElement(root, "rect", {"class": share.tone, "width": f"{width:.4g}%", "height": "100%"})
     return _markup(root)
