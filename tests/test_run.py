@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command import LINE
+from runs import KNOWN
 
 from analyzer.errors import UsageError
 from analyzer.jobs.analyze import analyze
+from analyzer.runs.logs import Log, pieces
+from analyzer.sources import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,3 +96,20 @@ def test_a_source_is_of_a_node_where_all_its_lines_are(
     (source,) = analyze(tmp_path).input.sources
     assert source.parsed == len(nodes)
     assert (source.node, source.pod) == named
+
+
+@pytest.mark.parametrize("change", ["cut", "replaced"])
+def test_a_file_that_changes_before_it_is_opened_waits(change: str, tmp_path: Path) -> None:
+    """What was found and what is opened must be one file, as long as it was read: the next run sees to it."""
+    path = tmp_path / "access.log"
+    path.write_bytes(2 * LINE)
+    about = path.stat()
+    log = Log(0, Source(str(path)), begin=len(LINE) + 1, grows=True, inode=(about.st_dev, about.st_ino))
+    if change == "cut":
+        os.truncate(path, len(LINE))
+    else:
+        (tmp_path / "new.log").write_bytes(4 * LINE)
+        os.replace(tmp_path / "new.log", path)
+    assert list(pieces([log], KNOWN, go_on=True)) == []
+    assert log.error == "was replaced by another file when it was to be read: the next run reads it"
+    assert not log.opened
