@@ -144,13 +144,6 @@ class ChainTable:
         if len(self._waiting) >= _FRAMES or sum(frame.height for frame in self._waiting) >= _WAITING:
             self._count()
 
-    def merge(self, other: Chains) -> None:
-        """Add the table of other rows."""
-        self._logged |= other.logged
-        self._detail = max(self._detail, other.detail)
-        self._parts.append(other.rows)
-        self._merge()
-
     def table(self) -> Chains:
         """The table of all rows so far."""
         self._count()

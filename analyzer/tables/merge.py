@@ -113,12 +113,6 @@ def tables_of(frames: Frames) -> Tables:
     )
 
 
-def merge(parts: Iterable[Tables]) -> Tables:
-    """Add up tables; numbers of sources must mean the same in all of them."""
-    taken = [frames_of(part) for part in parts]
-    return tables_of({name: pl.concat([frames[name] for frames in taken]) for name in taken[0]})
-
-
 def _named(kind: str, totals: Iterable[str]) -> list[str]:
     return [name.removeprefix(kind) for name in totals if name.startswith(kind)]
 

@@ -100,3 +100,23 @@ def test_patches_can_be_pasted(tmp_path: Path) -> None:
     spread = json.loads(commands[0][-1])["spec"]["template"]["spec"]["topologySpreadConstraints"][0]
     assert spread["labelSelector"]["matchLabels"]["app.kubernetes.io/name"] == "ingress-nginx"
     assert json.loads(commands[1][-1]) == {"spec": {"externalTrafficPolicy": "Local"}}
+
+
+def test_a_node_that_takes_no_new_pods_counts_with_those_it_has(tmp_path: Path) -> None:
+    """A cordoned node serves as long as its pods are there; without one it is none that would stop."""
+    items = cluster(1, 1, 0)
+    for cordoned in (items[0], items[2]):
+        cordoned["spec"]["unschedulable"] = True
+        cordoned["metadata"]["labels"] = {"topology.kubernetes.io/zone": "z1"}
+    found = planned(tmp_path, items)
+    assert [(node.name, node.zone, node.share_pct) for node in found.nodes] == [("a", "z1", 50), ("b", None, 50)]
+    assert found.stopping == []
+
+
+def test_pods_without_a_node_are_pending(tmp_path: Path) -> None:
+    """A pod that is not placed yet serves nothing, and is counted apart."""
+    items = cluster(1, 1)
+    waiting = next(item for item in items if item["kind"] == "Pod")
+    del waiting["spec"]["nodeName"]
+    found = planned(tmp_path, items)
+    assert (found.pods, found.pending) == (1, 1)

@@ -14,12 +14,13 @@ from nginx_chains import address_port
 from polars.testing import assert_frame_equal
 from scanners import INGRESS, read
 
+from analyzer.addresses.forwarded import PROXIES
 from analyzer.addresses.ranges import to_number, to_text
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.portable import Scanner
 from analyzer.parsing.schema import Kind, Output
 from analyzer.tables import chains
-from analyzer.tables.chains import PROXIES, Chains, ChainTable, chain_outputs
+from analyzer.tables.chains import Chains, ChainTable, chain_outputs, narrowed
 from analyzer.tables.columns import Outcome
 
 if TYPE_CHECKING:
@@ -132,6 +133,13 @@ def folded(parts: Sequence[Sequence[Request]]) -> Chains:
     return found.table()
 
 
+def added(*tables: Chains) -> Chains:
+    """Add up tables as `analyzer.tables.merge` does."""
+    detail = max(each.detail for each in tables)
+    rows, detail = narrowed(pl.concat([each.rows for each in tables]), detail)
+    return Chains(rows, frozenset().union(*(each.logged for each in tables)), detail)
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(REQUEST, max_size=6), min_size=1, max_size=5), st.sampled_from([1, 4, 9, 10_000]))
 def test_tables_of_parts_make_the_table_of_the_whole(parts: list[list[Request]], rows: int) -> None:
@@ -140,10 +148,7 @@ def test_tables_of_parts_make_the_table_of_the_whole(parts: list[list[Request]],
         patch.setattr(chains, "ROWS", rows)
         whole = folded([[request for part in parts for request in part]])
         assert_same(folded(parts), whole)
-        merged = ChainTable(CLASSIFIER)
-        for part in reversed(parts):
-            merged.merge(folded([part]))
-        assert_same(merged.table(), whole)
+        assert_same(added(*(folded([part]) for part in reversed(parts))), whole)
         assert whole.rows.height <= rows or whole.detail == 2
 
 
@@ -181,10 +186,8 @@ def test_what_was_forgotten_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(chains, "ROWS", 100)
         coarse = folded([many(500, "81.2.{}.{}", "10.9.{}.{}")])
-    merged = ChainTable(CLASSIFIER)
-    merged.merge(coarse)
-    merged.merge(folded([[Request(ANN, f"{ANN}, {MAL}", LB)]]))
-    assert (merged.table().detail, merged.table().rows["hop1"].null_count()) == (2, 2)
+    both = added(coarse, folded([[Request(ANN, f"{ANN}, {MAL}", LB)]]))
+    assert (both.detail, both.rows["hop1"].null_count()) == (2, 2)
 
 
 def test_the_leftmost_of_a_long_chain_may_be_the_connection() -> None:
