@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,12 @@ def visitors(seed: int, count: int) -> Requests:
     return sorted(found, key=lambda each: each[1])
 
 
-def written(path: Path, requests: Requests) -> Path:
+def written(path: Path, requests: Requests, *, whole_seconds: bool = False) -> Path:
     """Write a log."""
-    lines = (f'{address} [{time // 1000}.{time % 1000:03}] 0.000 "GET / HTTP/1.1" 200\n' for address, time in requests)
+    times = [(address, f"{time // 1000}.{0 if whole_seconds else time % 1000:03}") for address, time in requests]
+    if whole_seconds:
+        times = [(address, datetime.fromtimestamp(float(time), UTC).isoformat()) for address, time in times]
+    lines = (f'{address} [{time}] 0.000 "GET / HTTP/1.1" 200\n' for address, time in times)
     path.write_text("".join(lines))
     return path
 
@@ -106,6 +110,17 @@ def test_smallest_limit(tmp_path: Path, seed: int, harm: float) -> None:
     for each, rejects in zip(report.rate_limit.suggested_limits, (minute_rejects, bucket_rejects), strict=True):
         low, high = (int(name.split(": ")[1]) if name else 0 for name in (each.above, each.limit))
         assert low < smallest(rejects, requests, harm) <= high
+
+
+@pytest.mark.parametrize(("seed", "harm"), [(1, 0.1), (5, 8.0), (6, 15.0), (7, 25.0)])
+def test_smallest_limit_of_a_log_with_whole_seconds(tmp_path: Path, seed: int, harm: float) -> None:
+    """The true smallest limit is above the one that is too strict and no larger than the one that is suggested."""
+    requests = visitors(seed, 1000)
+    log = written(tmp_path / "access.log", requests, whole_seconds=True)
+    form = FORMAT.replace("$msec", "$time_iso8601")
+    found = logscan.analyze(log, log_format=form, limit_harm=harm).rate_limit.suggested
+    assert found is not None
+    assert (found.above_rps or 0) < smallest(nginx_rejects, requests, harm) <= found.limit_rps
 
 
 def test_a_limit_beyond_the_grid(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ class Judge:
                 signals=signals,
                 replicas=replicas_of(origins.join(tables.sources, on="source")),
                 harmed_pct=self.limit_harm,
+                lasted_ms=tables.loads.lasted_ms(),
             ),
             timeline=timeline(tables.timeline, tables.bucket_seconds, labelled),
         )

@@ -32,6 +32,8 @@ READY_PCT = 5.0
 PARTLY_PCT = 50.0
 DISORDER_PCT = 1.0
 """With more requests out of order than this, what is simulated is no longer to be relied on."""
+BRIEF_MS = 100.0
+"""Where requests last longer on average, many began in another second than the one that they are logged in."""
 MOST_REJECTED = 5
 """How many of the keys that a limit rejects most are named."""
 
@@ -58,7 +60,8 @@ class Simulation:
     `rejected_high`, `rejected` is halfway. `certainty` says how sure that is: ``exact`` with timestamps to the
     millisecond, all three are equal; ``bounds`` for one ``limit-rps`` or ``limit-rpm``, which hold for all times within
     their seconds that the requests may have come; ``estimate`` for other limits, of which two orders are tried, all of
-    a second at once and evenly spread.
+    a second at once and evenly spread, and for all where requests last longer than `BRIEF_MS` on average: they are
+    logged when they end, and meet a limit when they begin.
     `rejected_on_shared_keys_pct` is the share of the rejections, None when there are none. `rejected_keys` may meet a
     rejection, and so may `visitors_rejected_pct` of the keys that are not shared.
     """
@@ -145,6 +148,7 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
     signals: Mapping[str, int] | None = None,
     replicas: Replicas | None = None,
     harmed_pct: float = HARMED_PCT,
+    lasted_ms: float | None = None,
 ) -> RateLimit:
     """Read rate-limit readiness off the address table and the simulated limits.
 
@@ -166,8 +170,16 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
         The pods that served.
     harmed_pct
         The share of visitors that a limit may touch to be suggested.
+    lasted_ms
+        How long upstreams took for a request on average, where that is known.
     """
-    ask = _Asked(limits, replicas, harmed_pct, whole_seconds=totals.get("whole_seconds", 0) > 0)
+    ask = _Asked(
+        limits,
+        replicas,
+        harmed_pct,
+        whole_seconds=totals.get("whole_seconds", 0) > 0,
+        brief=lasted_ms is None or lasted_ms <= BRIEF_MS,
+    )
     found = ask.read(labelled, rejections.filter(pl.col("key") == 0), totals.get("requests", 0))
     behind = None
     if clients is not None and clients["address"].count():
@@ -196,6 +208,7 @@ class _Asked:
     replicas: Replicas | None
     harmed_pct: float
     whole_seconds: bool
+    brief: bool
 
     def read(self, labelled: pl.DataFrame, rejections: pl.DataFrame, requests: int) -> ByClient:
         shared = pl.col("class").is_in(["node", "lb"]) | at_least(pl.col("user_agents"), SHARED_AGENTS)
@@ -238,7 +251,7 @@ class _Asked:
     def _certainty(self, limit: Limit) -> str:
         if not self.whole_seconds:
             return "exact"
-        return "bounds" if limit.stands_alone else "estimate"
+        return "bounds" if limit.stands_alone and self.brief else "estimate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,10 @@ HARMED_PCT = 0.1
 class Suggestion:
     """The smallest limit that fewer than `harmed_pct` percent of the visitors would ever meet.
 
-    Of those that were tried: `above_rps`, the next smaller one, touches too many; None where none is smaller. It is
-    what one replica enforces. `replicas` of them let a visitor have `cluster_rps` where they are dealt the
-    requests evenly; where a visitor's requests are dealt as all are, he meets the limit of the busiest replica at
+    It is so whenever within its second a request came, and the smallest that was tried of which that holds. The largest
+    that was tried and touches too many for certain is `above_rps`, None where every one might do: no limit up to that
+    is enough. It is what one replica enforces. `replicas` of them let a visitor have `cluster_rps` where they are dealt
+    the requests evenly; where a visitor's requests are dealt as all are, he meets the limit of the busiest replica at
     `cluster_rps_with_skew`. None where it is not known which replica served what.
     """
 
@@ -47,8 +48,8 @@ class Suggestion:
 class SuggestedLimit:
     """The same for another limit that was asked for, `asked`: its numbers as they should be, `limit`.
 
-    `above` is the next smaller one that was tried. Over all replicas a visitor may have `cluster_factor` times its
-    numbers where he is dealt to them evenly, and `cluster_factor_with_skew` times where as all are.
+    `above` is the largest that was tried and touches too many. Over all replicas a visitor may have `cluster_factor`
+    times its numbers where he is dealt to them evenly, and `cluster_factor_with_skew` times where as all are.
     """
 
     controller: str
@@ -107,13 +108,18 @@ def suggested(
     touched = _touched(keys, rejections, limits)
     for name in dict.fromkeys(limit.ladder for limit in limits if limit.ladder):
         rungs = sorted((limit for limit in limits if limit.ladder == name), key=lambda limit: limit.rung)
-        last = touched.get(name, {})
-        meet = [sum(count for rung, count in last.items() if rung >= limit.rung) for limit in rungs]
-        fit = next((place for place, met in enumerate(meet) if 100 * met < harmed_pct * visitors), None)
-        if fit is None:
+        may, does = (
+            [sum(count for rung, count in last.items() if rung >= limit.rung) for limit in rungs]
+            for last in touched.get(name, ({}, {}))
+        )
+        fit, least = (
+            next((place for place, met in enumerate(meet) if 100 * met < harmed_pct * visitors), len(rungs))
+            for meet in (may, does)
+        )
+        if fit == len(rungs):
             continue
-        limit, above = rungs[fit], rungs[fit - 1] if fit else None
-        met, known = percent(meet[fit], visitors), replicas
+        limit, above = rungs[fit], rungs[least - 1] if least else None
+        met, known = percent(may[fit], visitors), replicas
         if limit.rps is not None:
             found.append(
                 Suggestion(
@@ -144,21 +150,25 @@ def suggested(
     return found
 
 
-def _touched(keys: pl.DataFrame, found: pl.DataFrame, limits: Sequence[Limit]) -> dict[str, dict[int, int]]:
-    """How many visitors each rung of a ladder is the laxest that rejects of."""
+def _touched(
+    keys: pl.DataFrame, found: pl.DataFrame, limits: Sequence[Limit]
+) -> dict[str, tuple[dict[int, int], dict[int, int]]]:
+    """How many visitors each rung of a ladder is the laxest of that may reject them, and that does for certain."""
     stand = [(place, limit.ladder, limit.rung) for place, limit in enumerate(limits) if limit.ladder]
     schema = {"limit": pl.UInt16(), "ladder": pl.String(), "rung": pl.Int64()}
     known = keys.filter((pl.col("considered") == 0) | pl.col("shared")).select("address")
+    bounds = [pl.col("rung").filter(pl.col(name) > 0).max().fill_null(0).alias(name) for name in ("most", "fewest")]
     last = (
-        found.filter(pl.max_horizontal("most", "fewest") > 0, pl.col("address").is_not_null())
+        found.filter(pl.col("address").is_not_null())
         .join(known, on="address", how="anti")
         .join(pl.DataFrame(stand, schema=schema, orient="row"), on="limit")
         .group_by("ladder", "address")
-        .agg(pl.col("rung").max())
-        .group_by("ladder", "rung")
+        .agg(bounds)
+        .group_by("ladder", may=pl.max_horizontal("most", "fewest"), does=pl.min_horizontal("most", "fewest"))
         .len()
     )
-    touched: dict[str, dict[int, int]] = {}
-    for ladder, rung, count in last.iter_rows():
-        touched.setdefault(ladder, {})[rung] = count
+    touched: dict[str, tuple[dict[int, int], dict[int, int]]] = {}
+    for ladder, may, does, count in last.iter_rows():
+        for rungs, rung in zip(touched.setdefault(ladder, ({}, {})), (may, does), strict=True):
+            rungs[rung] = rungs.get(rung, 0) + count
     return touched

@@ -171,13 +171,14 @@ static void release_block(Simulator *self, Key *key) {
 
 static bool note_rejections(Simulator *self, const Key *key) {
     const States *states = states_of(self, key);
-    uint8_t noted = 0; /* of a ladder the laxest limit that rejects says it for all that are stricter */
+    uint8_t noted[2] = {0, 0}; /* of a ladder the laxest limit that rejects says it for all that are stricter */
     for (int i = self->n_limits; i-- > 0;) {
-        if (self->ladder[i] && self->ladder[i] == noted) continue;
         const States *group = states + (size_t)(i / LANES) * self->per_group;
         uint32_t most = group->rejected[i % LANES], fewest = group[self->per_group - 1].rejected[i % LANES];
-        if (most == 0 && fewest == 0) continue;
-        noted = self->ladder[i];
+        uint8_t ladder = self->ladder[i];
+        if ((most == 0 || (ladder && ladder == noted[0])) && (fewest == 0 || (ladder && ladder == noted[1]))) continue;
+        if (most) noted[0] = ladder;
+        if (fewest) noted[1] = ladder;
         if (self->n_found == self->room_found) {
             size_t room = self->room_found ? self->room_found * 2 : 256;
             uint64_t *found = realloc(self->found, room * N_FOUND * sizeof *found);

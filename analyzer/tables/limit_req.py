@@ -112,7 +112,7 @@ def new_simulator(grid: Sequence[Rate], *, whole_seconds: bool, ladders: Sequenc
     """Make a simulator; with `whole_seconds` the times of the log have no fraction.
 
     `ladders` has a number for each limit; those of a number above 0 stand together, the strictest first, and of them
-    only the laxest that rejects a request of a key is told.
+    only the laxest is told that rejects a request of a key, at most and for certain.
     """
     kind = NativeSimulator if _NATIVE is not None and use_native() else PortableSimulator
     return kind(grid, whole_seconds=whole_seconds, ladders=ladders)
@@ -240,12 +240,14 @@ class PortableSimulator:
         """The rejections since the last time."""
         found = []
         for (number, _), key in self._keys.items():
-            noted = 0
+            noted = [0, 0]
             for limit, (most, fewest) in reversed(list(enumerate(key.states))):
-                ladder = self._ladders[limit]
-                if (most.rejected or fewest.rejected) and not (ladder and ladder == noted):
-                    found.append((limit, number, most.rejected, fewest.rejected))
-                    noted = ladder
+                ladder, rejected = self._ladders[limit], (most.rejected, fewest.rejected)
+                if any(
+                    count and not (ladder and ladder == known) for count, known in zip(rejected, noted, strict=True)
+                ):
+                    found.append((limit, number, *rejected))
+                    noted = [ladder if count else known for count, known in zip(rejected, noted, strict=True)]
                 most.rejected = fewest.rejected = 0
         return pl.DataFrame(found, schema=REJECTIONS, orient="row")
 

@@ -60,6 +60,11 @@ class Loads:
     rows: pl.DataFrame
     bucket_seconds: int
 
+    def lasted_ms(self) -> float | None:
+        """How many milliseconds upstreams took for a request on average; None where that is not known."""
+        requests, milliseconds = map(int, self.rows.select(pl.sum("upstream_requests", "upstream_ms")).row(0))
+        return milliseconds / requests if requests else None
+
 
 class LoadTable(Protocol):
     """Adds up rows by a column of numbers."""

@@ -99,7 +99,7 @@ def test_rungs_between_the_grid_are_suggested(labelled: Rows) -> None:
     rungs = [rps(5), rps(10), rps(100), *(replace(rps(n), shown=False) for n in (6, 7, 8, 30))]
     # Two visitors meet 5 and, last, 7; another meets 30 last: by it alone 0.05 % are touched.
     rejected = limits(
-        (0, "198.51.0.1", 9, 9), (4, "198.51.0.1", 1, 1), (0, "198.51.0.2", 9, 0), (4, "198.51.0.2", 1, 0),
+        (0, "198.51.0.1", 9, 9), (4, "198.51.0.1", 1, 1), (0, "198.51.0.2", 9, 0), (4, "198.51.0.2", 1, 1),
         (0, "198.51.0.3", 9, 9), (1, "198.51.0.3", 7, 7), (6, "198.51.0.3", 2, 2),
     )  # fmt: skip
     read = reading(labelled(*visitors(2000)), rejected, 2000, rungs)
@@ -111,6 +111,15 @@ def test_rungs_between_the_grid_are_suggested(labelled: Rows) -> None:
     sparing = reading(labelled(*visitors(2000)), rejected, 2000, rungs, harmed_pct=0.01).suggested
     assert sparing is not None
     assert (sparing.limit_rps, sparing.above_rps, sparing.visitors_rejected_pct) == (100, 30, 0.0)
+
+
+def test_whole_seconds_leave_open_how_small_a_limit_may_be(labelled: Rows) -> None:
+    """What may touch too many is not suggested; too strict for certain is only what does whatever the order."""
+    rungs = [rps(5), *(replace(rps(n), shown=False) for n in (6, 7, 8))]
+    rejected = limits((0, "198.51.0.1", 9, 4), (1, "198.51.0.1", 2, 1), (2, "198.51.0.1", 1, 0))
+    found = reading(labelled(*visitors(100)), rejected, 100, rungs).suggested
+    assert found is not None
+    assert (found.limit_rps, found.above_rps, found.visitors_rejected_pct) == (8, 6, 0.0)
 
 
 def test_other_limits_are_suggested_too(labelled: Rows) -> None:
@@ -267,6 +276,13 @@ def test_how_sure_a_simulation_is(labelled: Rows, whole_seconds: int, said: list
     totals = {"requests": 3, "whole_seconds": whole_seconds}
     read = rate_limit(labelled(*visitors(3)), limits(), totals, [rps(5), connections_limit(3)])
     assert [each.certainty for each in read.simulations] == said
+
+
+def test_long_requests_make_bounds_an_estimate(labelled: Rows) -> None:
+    """A request is logged when it ends: where they last long, its second is not the one in which it met the limit."""
+    for lasted, said in ((None, "bounds"), (100.0, "bounds"), (100.1, "estimate")):
+        read = rate_limit(labelled(*visitors(3)), limits(), {"whole_seconds": 1}, [rps(5)], lasted_ms=lasted)
+        assert read.simulations[0].certainty == said
 
 
 def test_disorder_and_allowlist_are_told(labelled: Rows) -> None:

@@ -68,6 +68,7 @@ def test_sums_by_stream_and_bucket(kind: Kind) -> None:
         [(1, NOON, 7, 0.0), (0, NOON, 1, 0.0015), (1, None, 3, None)],
     )
     assert found.bucket_seconds == 10
+    assert found.lasted_ms() == 1506 / 4
     assert rows_of(found) == [
         (0, 0, 3, 151, 2, 6),
         (0, 10_000, 1, 0, 1, 1500),
@@ -79,6 +80,7 @@ def test_sums_by_stream_and_bucket(kind: Kind) -> None:
 def test_only_wanted_rows_count(kind: Kind) -> None:
     """What is not considered leaves no row, and no rows make an empty table of the same columns."""
     assert rows_of(table(kind, [(0, NOON, 100, 0.1)], wanted=False)) == []
+    assert table(kind).lasted_ms() is None
     assert table(kind).rows.columns == table(kind, [(0, NOON, 1, 0.1)]).rows.columns
 
 
