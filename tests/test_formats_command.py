@@ -338,6 +338,16 @@ def test_what_to_log_instead_lacks_nothing(layout: Any) -> None:
     assert not lacked & {gap.reading for gap in left}
 
 
+@pytest.mark.parametrize("layout", layouts_to_ask())
+def test_every_gap_says_what_can_be_done(layout: Any) -> None:
+    """Whatever a format lacks for a reading, it is said what to log, or what else can be done."""
+    for columns in (layout.columns, {}, {"remote_addr": 0}):
+        for fine in (None, False, True):
+            gaps, instead = missing(Found(layout, dict.fromkeys(columns, 0.0), fine, node=False, pod=False))
+            assert all(gap.text and gap.remedy for gap in gaps), gaps
+            assert instead is None or instead.where
+
+
 def test_nginx_is_told_what_to_log(tmp_path: Path) -> None:
     """The recommended string, once in use, leaves nothing to ask for: no gap in trust, none in rate limits."""
     told = look(written(tmp_path, LINE))

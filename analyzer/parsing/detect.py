@@ -203,7 +203,7 @@ class _Detection:
         found = []
         if _COLOUR in text and "ansi" not in around:
             deeper = self.look(_inside(("ansi",), text), (*around, "ansi"), origin=origin)
-            if deeper.read > plain.read:
+            if deeper.read > plain.read or not plain.read.lines:
                 found.append(_within("ansi", deeper))
         for envelope, marks in self._known.marked_envelopes:
             if envelope in around or reads_objects(envelope.layout) is not (objects * 2 >= lines):

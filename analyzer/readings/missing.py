@@ -44,6 +44,10 @@ class LogInstead:
     read_with: str | None = None
 
 
+_TIMES = "take it with times: the files of /var/log/pods, or kubectl logs --timestamps"
+_EMPTY = "let the program listen on a port, or log what the proxy before it says of its clients"
+
+
 class Found(NamedTuple):
     """What a look at a log found.
 
@@ -85,12 +89,12 @@ def _gaps(found: Found, product: Product) -> Iterator[_Gap]:
 
     if lacks("remote_addr"):
         yield _Gap("preservation", "no address of visitor or peer: nothing can be told", ("remote_addr",))
-        yield _Gap("geo", "no address to locate")
+        yield _Gap("geo", "no address to locate", ("remote_addr",))
     elif not columns["remote_addr"]:
-        yield _Gap("preservation", "the address is empty in all lines: nothing can be told")
+        yield _Gap("preservation", "the address is empty in all lines: nothing can be told", remedy=_EMPTY)
     if not _is_stream(layout):
         yield from _trust([column for column in ("x_forwarded_for", "realip_remote_addr") if lacks(column)], product)
-    yield from _rate_limits(found)
+    yield from _rate_limits(found, product)
     if not found.pod and not found.node:
         yield _Gap(
             "skew",
@@ -100,7 +104,8 @@ def _gaps(found: Found, product: Product) -> Iterator[_Gap]:
     elif not found.node:
         yield _Gap("skew", "pods are known, their nodes are not", remedy="give --cluster, which says where pods run")
     if found.fine is None:
-        yield _Gap("timeline", "no time: --since and --until cannot be used either", ("msec",))
+        remedy = None if "msec" in product.adds else _TIMES
+        yield _Gap("timeline", "no time: --since and --until cannot be used either", ("msec",), remedy)
     if lacks("user_agent"):
         yield _Gap("health probes", "no user agent: probes count as visitors", ("user_agent",))
     if lacks("status"):
@@ -110,31 +115,33 @@ def _gaps(found: Found, product: Product) -> Iterator[_Gap]:
 def _trust(lacking: list[str], product: Product) -> Iterator[_Gap]:
     if not lacking or (lacking == ["realip_remote_addr"] and lacking[0] not in product.adds):
         return
-    peer = "$realip_remote_addr" if product.kind == "whole" else "address of the peer"
+    peer = "$realip_remote_addr" if product.kind == "whole" and product.adds else "address of the peer"
     names = {"x_forwarded_for": "X-Forwarded-For", "realip_remote_addr": peer}
     which = " and ".join(f"no {names[column]}" for column in lacking)
     yield _Gap("trust", f"{which}: cannot test for forging", tuple(lacking))
 
 
-def _rate_limits(found: Found) -> Iterator[_Gap]:
+def _rate_limits(found: Found, product: Product) -> Iterator[_Gap]:
     if has_exact_times(found.layout) or found.fine:
         return
     wanted = ("msec",) if found.columns.get("request_time") else ("msec", "request_time")
     if found.fine is None:
-        yield _Gap("rate limits", "no time: no limit can be simulated", wanted)
+        remedy = None if "msec" in product.adds else _TIMES
+        yield _Gap("rate limits", "no time: no limit can be simulated", wanted, remedy)
     else:
         yield _Gap("rate limits", "whole seconds only: what a limit would reject has bounds", wanted)
 
 
 def _told(gap: _Gap, product: Product) -> Missing:
     wanted = [product.adds[column] for column in gap.columns if column in product.adds]
-    return Missing(gap.reading, gap.text, gap.remedy or (f"log {' and '.join(wanted)}" if wanted else None))
+    logged = f"log {' and '.join(dict.fromkeys(wanted))}" if wanted else None
+    return Missing(gap.reading, gap.text, gap.remedy or logged or product.remedy)
 
 
 def _instead(layout: Layout, product: Product, columns: list[str]) -> LogInstead | None:
     if not columns:
         return None
-    added = [product.adds[column] for column in columns]
+    added = list(dict.fromkeys(product.adds[column] for column in columns))
     read_with = None
     text = (", " if product.kind == "members" else " ").join(added)
     if not isinstance(layout, JsonFormat):

@@ -54,7 +54,9 @@ class Product:
     read_as
         How logscan reads what is appended.
     always
-        Columns that are logged whenever a request has them.
+        Columns that are logged whenever a request has them, or that there cannot be.
+    remedy
+        What else can be done about something that its log cannot hold.
     """
 
     formats: tuple[str, ...]
@@ -64,9 +66,11 @@ class Product:
     kind: Literal["whole", "append", "members", "options"] = "append"
     read_as: Mapping[str, str] = field(default_factory=dict)
     always: frozenset[str] = frozenset()
+    remedy: str = "add it to the log format, and say how that reads with --log-format or --rules"
 
 
 _HEADERS = frozenset({"x_forwarded_for", "user_agent"})
+_BEHIND = "this log has no place for it: compare it with that of the ingress behind it (logscan compare --layers)"
 
 #: DOWNSTREAM_REMOTE_ADDRESS may come from X-Forwarded-For or PROXY protocol, the direct one is always the peer.
 _ENVOY_DOCS = "https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage"
@@ -114,21 +118,56 @@ _PRODUCTS = (
         read_as={"x_forwarded_for": '"$http_x_forwarded_for"', "user_agent": '"$http_user_agent"'},
     ),
     Product(
-        ("traefik",),
-        "Traefik's static configuration, with --accesslog.format=json",
+        ("haproxy-clf",),
+        'log-format "${HAPROXY_HTTP_LOG_FMT} ..." instead of `option httplog clf`, with `capture request header '
+        "X-Forwarded-For len 128` and then `capture request header User-Agent len 256`",
+        "https://docs.haproxy.org/2.8/configuration.html#8.8",
+        {"x_forwarded_for": "%{+Q}[capture.req.hdr(0)]", "user_agent": "%{+Q}[capture.req.hdr(1)]"},
+        "options",
+        remedy="`option httplog` without `clf` has milliseconds",
+    ),
+    Product(
+        ("traefik-json",),
+        "Traefik's static configuration",
         "https://doc.traefik.io/traefik/observability/access-logs/",
         {
             "x_forwarded_for": "--accesslog.fields.headers.names.X-Forwarded-For=keep",
             "user_agent": "--accesslog.fields.headers.names.User-Agent=keep",
         },
         "options",
+        remedy="keep StartUTC, ClientAddr and the others of Traefik's fields (--accesslog.fields.defaultmode=keep)",
     ),
+    Product(
+        ("traefik",),
+        "Traefik's static configuration",
+        "https://doc.traefik.io/traefik/observability/access-logs/",
+        {
+            "x_forwarded_for": "--accesslog.fields.headers.names.X-Forwarded-For=keep",
+            "realip_remote_addr": "--accesslog.format=json",
+            "user_agent": "--accesslog.fields.headers.names.User-Agent=keep",
+            "msec": "--accesslog.format=json",
+        },
+        "options",
+    ),
+    # The times are those of the end, as `$msec` is.
     Product(
         ("apache-",),
         "LogFormat",
         "https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#formats",
-        {"x_forwarded_for": r"\"%{X-Forwarded-For}i\"", "realip_remote_addr": "%{c}a"},
-        read_as={"x_forwarded_for": '"$http_x_forwarded_for"', "realip_remote_addr": "$realip_remote_addr"},
+        {
+            "x_forwarded_for": r"\"%{X-Forwarded-For}i\"",
+            "realip_remote_addr": "%{c}a",
+            "msec": "%{end:sec}t.%{end:msec_frac}t",
+            "request_time": "%D",
+            "user_agent": r"\"%{User-Agent}i\"",
+        },
+        read_as={
+            "x_forwarded_for": '"$http_x_forwarded_for"',
+            "realip_remote_addr": "$realip_remote_addr",
+            "msec": "$msec",
+            "request_time": "$request_time_us",
+            "user_agent": '"$user_agent_raw"',
+        },
     ),
     Product(
         ("hypercorn",),
@@ -136,9 +175,30 @@ _PRODUCTS = (
         "https://hypercorn.readthedocs.io/en/latest/how_to_guides/logging.html",
         {"x_forwarded_for": '"%({x-forwarded-for}i)s"'},
         read_as={"x_forwarded_for": '"$x_forwarded_for_raw"'},
+        remedy="Hypercorn has no finer time: read the log of the proxy before it",
     ),
+    Product(("uvicorn",), remedy="Uvicorn cannot log it: read the log of the proxy before it"),
+    Product(
+        ("cloudflare-logpush",),
+        "the zone's custom fields, and RequestHeaders among the fields of the Logpush job",
+        "https://developers.cloudflare.com/logs/reference/custom-fields/",
+        {"x_forwarded_for": "x-forwarded-for"},
+        "options",
+        remedy="choose the field for the Logpush job (EdgeEndTimestamp, ClientRequestUserAgent)",
+    ),
+    # Connections, not requests.
+    Product(
+        ("haproxy-tcp", "haproxy-connect", "aws-nlb", "aws-alb-connection", "kong-stream-json"),
+        always=_HEADERS | {"status"},
+        remedy=_BEHIND,
+    ),
+    Product(("aws-", "azure-", "gcp-", "linkerd-", "skipper-"), remedy=_BEHIND),
     # These write every header of a request.
-    Product(("caddy-", "kong-json", "kong-stream-json"), always=_HEADERS),
+    Product(
+        ("caddy-", "kong-json", "apisix-json"),
+        always=_HEADERS,
+        remedy="the product's own access log has it, unless a filter took it away",
+    ),
 )
 
 #: nginx's variables, as they stand in a format of text.
@@ -206,7 +266,8 @@ def product_of(layout: Layout) -> Product:
     elif not OWN_VARIABLES & {field.variable for field in layout.fields}:
         adds = _NGINX
     where, source = next((where, source) for names, where, source in _NGINX_WHERE if layout.name.startswith(names))
-    return Product((), where, source, adds, "members" if isinstance(layout, JsonFormat) else "whole")
+    kind: Literal["members", "whole"] = "members" if isinstance(layout, JsonFormat) else "whole"
+    return Product((), where, source, adds, kind)
 
 
 def _members(layout: JsonFormat) -> dict[str, str]:

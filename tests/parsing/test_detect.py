@@ -140,6 +140,11 @@ def test_names_of_servers_are_no_containers() -> None:
     assert [layer.path.stem for layer in found.layers if not isinstance(layer, str)] == ["stern"]
 
 
+def test_colours_are_taken_off_unknown_lines() -> None:
+    """Colours hide nothing of lines that no format reads: they may be a server's own messages."""
+    assert named(b"\x1b[32mINFO\x1b[0m:     Started server process [\x1b[36m7\x1b[0m]\n") == ("ansi", None)
+
+
 def test_unknown_lines_in_known_envelopes() -> None:
     """Envelopes are told round lines of an unknown format too, but not those that any words would make."""
     unknown = "lorem ipsum dolor sit amet"
