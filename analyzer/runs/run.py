@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from analyzer.addresses.classify import Classifier
     from analyzer.addresses.cluster import Cluster
-    from analyzer.parsing.detect import Known
+    from analyzer.parsing.detect import Known, Shape
     from analyzer.parsing.formats import Layout
     from analyzer.parsing.origin import Origin
     from analyzer.tables import Tables
@@ -117,7 +117,7 @@ class Run:
         if log.reader is not None:
             log.error = log.error or log.reader.error
         if not log.streams and log.error is None:
-            self._stream(log, log.origin, "")  # a pod without a request counts as well
+            self.stream(log, log.origin, "")  # a pod without a request counts as well
         for stream in log.streams.values():
             self.fold.close_source(stream)
         if log.reader is not None and self.closed is not None:
@@ -126,22 +126,30 @@ class Run:
 
     def add(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
         """Fold a piece that was scanned; pieces come in the order of their log."""
-        log = work.log
+        self.count(work.log, work.shape, scanned, rejects)
+        self.fold_rows(work.log, scanned)
+        if self.progress is not None:
+            self.progress(scanned.size)
+
+    def count(self, log: Log, shape: Shape, scanned: Scanned, rejects: Rejects) -> None:
+        """Count the lines of a piece, in the order of its log."""
         before = log.lines
         for part in log.count(scanned, keep_rejected=self.keep_rejected):
             first = part.first[: SAMPLES - len(self.samples)]
-            self.samples += log.samples(work.shape, first, before)
+            self.samples += log.samples(shape, first, before)
             rejects.write(part.lines, log.number)
+
+    def fold_rows(self, log: Log, scanned: Scanned) -> None:
+        """Fold the rows of a piece."""
         for rows in scanned.rows:
             name = rows.layout.name
             log.formats[name] = log.formats.get(name, 0) + rows.lines
             if rows.frame.height:
-                stream = self._stream(log, rows.origin.within(log.origin), name)
+                stream = self.stream(log, rows.origin.within(log.origin), name)
                 self.fold.add(stream, rows.frame, exact_times=has_exact_times(rows.layout))
-        if self.progress is not None:
-            self.progress(scanned.size)
 
-    def _stream(self, log: Log, origin: Origin, name: str) -> int:
+    def stream(self, log: Log, origin: Origin, name: str) -> int:
+        """The number of a stream, a new one where there was none."""
         number = log.streams.setdefault((origin, name), len(self.streams))
         if number == len(self.streams):
             self.streams.append(Stream(log, origin))

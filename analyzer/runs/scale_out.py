@@ -1,9 +1,7 @@
 """The same run on a Dask cluster: a task reads some logs into tables of their own, and the tables are summed in a tree.
 
-A task is a few sources that stand together, or one large source, never a part of one: rate limits, error records over
-several lines and the numbers of lines hang on the order of a log, and a log of one pod is read in order here as on one
-machine. What comes out is therefore the same as there, to the last number. A task has no effect but its result, so Dask
-does again what a lost worker had.
+A task is a few sources that stand together, or a range of a large plain one (`byte_ranges`). What comes out is the same
+as on one machine, to the last number. A task has no effect but its result, so Dask does again what a lost worker had.
 """
 
 from __future__ import annotations
@@ -12,32 +10,31 @@ import os
 import pickle
 import tempfile
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import import_module
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import polars as pl
 
 from analyzer._version import __version__
 from analyzer.errors import LogscanError, UsageError
+from analyzer.runs.byte_ranges import ask_limits, joined, ranges_of, read_range, without_requests
 from analyzer.runs.logs import Log
-from analyzer.runs.piece_scan import SAMPLES
+from analyzer.runs.parts import Job, Part, add_up, content_of
 from analyzer.runs.rejects import Rejects
-from analyzer.runs.run import Run, Stream
+from analyzer.runs.run import Run
 from analyzer.runs.threads import thread_count
-from analyzer.tables.merge import frames_of, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from analyzer.parsing.detect import Known
-    from analyzer.report.model import RejectedSample
     from analyzer.sources import Source
     from analyzer.tables import Folds, Tables
 
 #: Stored bytes and sources of a task at most: so many that its result, up to tens of MB, costs little beside it.
 _TASK_BYTES, _TASK_SOURCES = 512 << 20, 1000
+#: Bytes of a part of a source at least: what hangs on the parts before costs some tasks more.
+_RANGE_BYTES = 64 << 20
 #: Tasks that there are for each thread of the cluster at least, so that all end at about the same time.
 _TASKS_EACH = 4
 #: Results that a task sums, and that are left to be summed here, no more than one of each worker: one task more would
@@ -45,28 +42,6 @@ _TASKS_EACH = 4
 _SUMMED, _SUMMED_HERE = 8, 4
 #: How long a scheduler and its first worker are waited for.
 _WAIT_SECONDS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What all tasks of a run share. `alone` says that there is but one source, whose failure is the run's."""
-
-    known: Known
-    folds: Folds
-    span: tuple[datetime | None, datetime | None]
-    alone: bool
-    keep_rejected: bool
-
-
-@dataclass
-class Part:
-    """What some logs held: their tables, with streams numbered from 0, and what a run knows beside them."""
-
-    tables: Tables
-    logs: list[Log]
-    streams: list[Stream]
-    samples: list[RejectedSample]
-    rejected: bytes = field(default=b"", repr=False)
 
 
 class Task(NamedTuple):
@@ -79,6 +54,13 @@ class Task(NamedTuple):
     def size(self) -> int:
         """Stored bytes."""
         return sum(source.size or 0 for source in self.sources)
+
+    def ranges(self, known: Known, size: int) -> list[Source]:
+        """Parts of this size of its only source; none where there are several, or it cannot be read in parts."""
+        if len(self.sources) > 1 or self.size < 2 * size:
+            return []
+        parts = ranges_of(self.sources[0], known, size)
+        return parts if len(parts) > 1 else []
 
 
 def read_on_cluster(
@@ -182,10 +164,15 @@ def _distributed() -> Any:
     return import_module("distributed")
 
 
+def bytes_of_task(sources: Sequence[Source], threads: int) -> int:
+    """Stored bytes of a task at most."""
+    return min(_TASK_BYTES, sum(source.size or 0 for source in sources) // (_TASKS_EACH * max(threads, 1)))
+
+
 def tasks_of(sources: Sequence[Source], threads: int) -> list[Task]:
     """The sources in order, put together to tasks."""
     share = _TASKS_EACH * max(threads, 1)
-    bytes_each = min(_TASK_BYTES, sum(source.size or 0 for source in sources) // share)
+    bytes_each = bytes_of_task(sources, threads)
     sources_each = min(_TASK_SOURCES, -(-len(sources) // share))
     tasks: list[Task] = []
     size = 0
@@ -212,22 +199,48 @@ def _sum_up(
     """Submit the tasks and the tree of sums; take what comes back."""
     threads_of = client.nthreads()
     tasks = tasks_of(sources, sum(threads_of.values()))
+    size = max(_RANGE_BYTES, bytes_of_task(sources, sum(threads_of.values())))
     # Pickled here and loaded by a task: a copy that was only scattered would be lost with the worker that held it.
     shared = client.submit(_load, __version__, pickle.dumps(job), pure=False)
-    parts = [client.submit(_read, shared, task, pure=False) for task in tasks]
+    sizes: dict[str, int] = {}
+    parts = []
+    for task in tasks:
+        ranges = task.ranges(job.known, size)
+        found = _in_ranges(client, shared, task, ranges, sizes) if ranges else _whole(client, shared, task, sizes)
+        parts.append(found)
     sums = parts
     while len(sums) > min(_SUMMED_HERE, len(threads_of)):
-        sums = [client.submit(_add_up, sums[at : at + _SUMMED], pure=False) for at in range(0, len(sums), _SUMMED)]
+        sums = [client.submit(add_up, sums[at : at + _SUMMED], pure=False) for at in range(0, len(sums), _SUMMED)]
     if rejects.wanted:
         for task, part in zip(tasks, parts, strict=True):
             rejects.write(client.submit(_rejected, part, pure=False).result(), task.first)
-    sizes = {part.key: task.size for task, part in zip(tasks, parts, strict=True)}
     coming = _distributed().as_completed(parts)
     del parts  # a result is kept no longer than somebody asks for it
     for part in coming:
         if part.status == "finished" and progress is not None:
             progress(sizes[part.key])
-    return _add_up(client.gather(sums))
+    return add_up(client.gather(sums))
+
+
+def _whole(client: Any, shared: Any, task: Task, sizes: dict[str, int]) -> Any:
+    """Have the sources of a task read; note its size."""
+    part = client.submit(_read, shared, task, pure=False)
+    sizes[part.key] = task.size
+    return part
+
+
+def _in_ranges(client: Any, shared: Any, task: Task, ranges: Sequence[Source], sizes: dict[str, int]) -> Any:
+    """Have the only source of a task read in these parts; note its size."""
+    stands, slim, answers = None, [], []
+    for number, source in enumerate(ranges, 1):
+        found = client.submit(read_range, shared, source, pure=False)
+        asked = client.submit(ask_limits, shared, stands, found, last=number == len(ranges), pure=False, priority=1)
+        answers.append(client.submit(itemgetter(0), asked, pure=False, priority=1))
+        stands = client.submit(itemgetter(1), asked, pure=False, priority=1)
+        slim.append(client.submit(without_requests, found, pure=False, priority=1))
+    part = client.submit(joined, shared, task.first, slim, answers, pure=False, priority=1)
+    sizes[part.key] = task.size
+    return part
 
 
 def _load(version: str, job: bytes) -> Job:
@@ -245,36 +258,14 @@ def _read(job: Job, task: Task) -> Part:
     with tempfile.TemporaryDirectory() as folder:
         rejects = os.path.join(folder, "rejects") if job.keep_rejected else None
         run.read(1, rejects)
-        rejected = _content(rejects) if rejects is not None else b""
+        rejected = content_of(rejects) if rejects is not None else b""
     for log in logs:
         log.reader = None
     return Part(fold.tables(), logs, run.streams, run.samples, rejected)
 
 
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
 def _rejected(part: Part) -> bytes:
     return part.rejected
-
-
-def _add_up(parts: list[Part]) -> Part:
-    """Make one of parts that stand together; streams keep their order."""
-    frames: dict[str, list[pl.DataFrame]] = {}
-    first = 0
-    for part in parts:
-        for name, frame in frames_of(part.tables).items():
-            numbered = frame.with_columns(pl.col("source") + first) if "source" in frame.columns else frame
-            frames.setdefault(name, []).append(numbered)
-        first += len(part.streams)
-    return Part(
-        tables_of({name: pl.concat(found) for name, found in frames.items()}),
-        [log for part in parts for log in part.logs],
-        [stream for part in parts for stream in part.streams],
-        [sample for part in parts for sample in part.samples][:SAMPLES],
-    )
 
 
 def _failure(engine: str, error: Exception) -> LogscanError:

@@ -63,17 +63,16 @@ class Fetcher:
         self._buffers = Buffers(part)
 
     def _ranges(self) -> Iterator[_Range]:
-        for number, source in enumerate(self.objects):
-            size = source.size or 0
-            for start in range(0, size, self._part):
+        for number in range(len(self.objects)):
+            for wanted in self.ranges(number):
                 if number in self._left:
                     break
-                yield _Range(number, start, min(start + self._part, size))
+                yield wanted
 
     def open(self, source: Source) -> StoredObject:
         """Begin to fetch an object and those after it."""
         if not self._threads:
-            sizes = [each.size or 0 for each in self.objects]
+            sizes = [stop - start for start, stop in map(_bounds, self.objects)]
             wanted = sum(-(-size // self._part) for size in sizes)
             at_once = 1 + self._ahead * wanted // max(1, sum(sizes))
             self._threads = [
@@ -86,8 +85,8 @@ class Fetcher:
 
     def ranges(self, number: int) -> Iterator[_Range]:
         """The ranges of an object."""
-        size = self.objects[number].size or 0
-        return (_Range(number, start, min(start + self._part, size)) for start in range(0, size, self._part))
+        begin, stop = _bounds(self.objects[number])
+        return (_Range(number, start, min(start + self._part, stop)) for start in range(begin, stop, self._part))
 
     def _work(self) -> None:
         while True:
@@ -148,7 +147,8 @@ class Fetcher:
 
         if_match = f'"{source.etag}"' if source.etag else None
         size, got = wanted.stop - wanted.start, 0
-        content = memoryview(self._buffers.new() if size > self._part // 2 else bytearray(size))[:size]
+        fits = self._part // 2 < size <= self._part
+        content = memoryview(self._buffers.new() if fits else bytearray(size))[:size]
         try:
             answer = obstore.get(store, url.key, options={"range": (wanted.start, wanted.stop), "if_match": if_match})
             same = (bare_etag(answer.meta), answer.meta["size"]) == (source.etag, source.size)
@@ -194,6 +194,11 @@ class Fetcher:
             self._changed.notify_all()
 
 
+def _bounds(source: Source) -> tuple[int, int]:
+    """Where what is meant of an object begins and ends."""
+    return source.part or (0, source.size or 0)
+
+
 class StoredObject:
     """The bytes of an object, as `analyzer.sources.streams.Stored` has it."""
 
@@ -221,6 +226,11 @@ class StoredObject:
         self._part = self._part[got:]
         self.bytes_read += got
         return got
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """So many bytes from a place on, fewer at the end, whatever part of the object is meant."""
+        stop = min(start + size, self._fetcher.objects[self._number].size or 0)
+        return bytes(self._fetcher.fetch(_Range(self._number, start, stop))) if start < stop else b""
 
     def part(self) -> memoryview:
         """The rest of what was begun, or the next part, to be given back with `free`; nothing at the end."""

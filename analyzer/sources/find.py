@@ -41,7 +41,7 @@ class Source:
 
     `size` in bytes and `modified` are those of the moment when it was found, None where they were not to be had (of
     standard input, and of a file that is not there). `etag` is what a bucket tells one content of a key from another
-    by.
+    by. `part` are the bytes that are meant, from the beginning of a line to the end of one, where it is not all of it.
     """
 
     uri: str
@@ -51,6 +51,7 @@ class Source:
     size: int | None = None
     modified: datetime | None = None
     etag: str | None = None
+    part: tuple[int, int] | None = None
 
     @property
     def in_bucket(self) -> bool:

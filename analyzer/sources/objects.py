@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Bytes of a piece: small at first, so that scanning begins.
 PIECE = 16 << 20
 _FIRST_PIECE = 4 << 20
+_HEAD = HEAD + len(BOM)
 #: Bytes at the end of a part that are looked at first for the end of a line.
 _NEAR_END = 64 << 10
 
@@ -29,6 +30,9 @@ class StoredParts(Protocol):
     """The bytes of an object as they are stored, a part after the other."""
 
     bytes_read: int
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """So many bytes from a place on, fewer at the end."""
 
     def part(self) -> memoryview:
         """The next part, to be given back with `free`; nothing at the end."""
@@ -98,20 +102,34 @@ class Parts:
 
 
 class Object:
-    """A plain object, of which `head` is known when it is made; it takes over what is stored."""
+    """A plain object, of which `head` is known when it is made; it takes over what is stored.
 
-    def __init__(self, stored: StoredParts) -> None:
+    Parameters
+    ----------
+    stored
+        The object.
+    begin
+        The byte that its parts begin at, where a line does.
+    """
+
+    def __init__(self, stored: StoredParts, begin: int = 0) -> None:
         self._stored = stored
+        self._begin = begin
         self.error: str | None = None
         self.bytes_read = 0
         self.compression: str | None = None
         self._coming = self._fetched()
         self._begun: list[memoryview] = []
-        while _size(self._begun) < HEAD + len(BOM) and (part := next(self._coming, None)) is not None:
+        while not begin and _size(self._begun) < _HEAD and (part := next(self._coming, None)) is not None:
             self._begun.append(part)
-        head = b"".join(bytes(part[: HEAD + len(BOM)]) for part in self._begun)
-        self._marked = len(BOM) if head.startswith(BOM) else 0
-        self.head = head[self._marked :][:HEAD]
+        head = stored.read_at(0, _HEAD) if begin else b"".join(bytes(part[:_HEAD]) for part in self._begun)
+        marked = len(BOM) if head.startswith(BOM) else 0
+        self._marked = 0 if begin else marked
+        self.head = head[marked:][:HEAD]
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """So many bytes from a place on, fewer at the end."""
+        return self._stored.read_at(start, size)
 
     def _fetched(self) -> Iterator[memoryview]:
         try:
@@ -125,9 +143,9 @@ class Object:
         """See `Reader`."""
         coming = chain(self._begun, self._coming)
         self._begun, held = [], []
-        start, inside, wanted = self._marked, False, min(_FIRST_PIECE, PIECE)
-        if start:
-            held = _split([next(coming)], start)[1]
+        start, inside, wanted = self._begin + self._marked, False, min(_FIRST_PIECE, PIECE)
+        if self._marked:
+            held = _split([next(coming)], self._marked)[1]
         for part in coming:
             held.append(part)
             if _size(held) < wanted:

@@ -64,6 +64,8 @@ class Opener:
     def _open_object(self, source: Source) -> Reader:
         stored = self._fetcher.open(source)
         try:
+            if source.part is not None:
+                return Object(stored, source.part[0])
             if kind_of(stored.read(MAGIC)) is None:
                 stored.rewind()
                 return Object(stored)
@@ -78,6 +80,8 @@ class Opener:
             raise SourceError("cannot be read: it is closed")
         fd = os.dup(0) if source.uri == "-" else os.open(source.uri, os.O_RDONLY)
         try:
+            if source.part is not None:
+                return File(fd, *source.part)
             if source.uri != "-" and stat.S_ISREG(os.fstat(fd).st_mode) and kind_of(os.pread(fd, MAGIC, 0)) is None:
                 return File(fd, begin)
             stored: Stored = Descriptor(fd)

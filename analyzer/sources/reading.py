@@ -236,6 +236,26 @@ def tail_of(text: bytes, end: int) -> bytes:
     return text[begin:end]
 
 
+def whole_cut(read: Callable[[int, int], bytes], at: int, size: int, open_end: OpenEnd | None) -> int | None:
+    """Where a source of this size can be cut near a byte: a line ends there, and no record goes on behind it.
+
+    None where there is no such place nearby; `read` gives so many bytes from a place on.
+    """
+    begin = max(0, at - MAX_LINE)
+    text = read(begin, min(size, at + MAX_LINE) - begin)
+    end = text.find(b"\n", at - begin) + 1
+    if not end:
+        return None
+    before = text[text.find(b"\n") + 1 if begin else 0 : end]
+    if open_end is not None and before and open_end(tail_of(before, len(before))):
+        behind = text[end : text.rfind(b"\n") + 1]
+        moved = behind_cut(before, behind, open_end)
+        if moved == len(behind):
+            return None
+        end += moved
+    return begin + end
+
+
 class Reader(Protocol):
     """An open source."""
 
@@ -265,17 +285,18 @@ class File:
     ----------
     fd
         The descriptor.
-    begin
-        The byte to begin at, where a line does.
+    begin, stop
+        The byte to begin at, where a line does, and the one to stop at, where one ends.
     """
 
-    def __init__(self, fd: int, begin: int = 0) -> None:
+    def __init__(self, fd: int, begin: int = 0, stop: int | None = None) -> None:
         self._fd = fd
         self._begin = begin
-        self._size = os.fstat(fd).st_size
+        self._size = os.fstat(fd).st_size if stop is None else stop
         self.head = os.pread(fd, HEAD, 0).removeprefix(BOM)
         self.error: str | None = None
-        self.bytes_read = self._size
+        self._unread = 0 if stop is None else begin
+        self.bytes_read = self._size - self._unread
         self.compression: str | None = None
 
     def pieces(self, open_end: OpenEnd | None = None) -> Iterator[Piece]:
@@ -296,7 +317,7 @@ class File:
             size = os.fstat(self._fd).st_size
             if size < start:
                 self.error = f"was cut at byte {size:,} while it was read"
-                self.bytes_read = start
+                self.bytes_read = start - self._unread
                 return
 
     @property
@@ -309,6 +330,10 @@ class File:
     def stop(self) -> int:
         """Where what is read ends."""
         return self._size
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """So many bytes from a place on, fewer at the end."""
+        return os.pread(self._fd, size, start)
 
     def leave_unfinished(self, open_end: OpenEnd | None) -> None:
         """Read no further than to the last line that is whole, as is the record (`open_end`) that it belongs to."""

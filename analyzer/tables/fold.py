@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from analyzer.addresses.ranges import RangeTable
     from analyzer.parsing.formats import Layout
     from analyzer.parsing.schema import Output
+    from analyzer.tables.limited import Asked
     from analyzer.tables.limits import Limit
 
 _SOURCES = {"source": pl.UInt32(), "considered": COUNT}
@@ -145,6 +146,14 @@ class Fold:
         self._loads.add(rows, considered)
         self._entries.add(rows, considered & labels.is_in(_ENTRANCES))
         self._waiting, self._rows_waiting = [], 0
+
+    def put_limits_off(self) -> None:
+        """Take down what rate limits would be asked, because the requests before are not known here."""
+        self._limits.put_off()
+
+    def asked(self) -> dict[int, list[Asked]]:
+        """What limits were not asked about, by source; before `tables`."""
+        return self._limits.asked()
 
     def close_source(self, source: int) -> None:
         """No more rows will come from this source."""

@@ -6,7 +6,7 @@ server would log it once it trusts them (`analyzer.addresses.forwarded.effective
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -81,11 +81,32 @@ def limit_outputs(layout: Layout, *, durations: bool) -> list[Output]:
     return wanted
 
 
+class Asked(NamedTuple):
+    """Requests of one source that limits were not asked about yet, in order: addresses are numbers of those given."""
+
+    key: str
+    addresses: pl.Series
+    exact_times: bool
+    rows: list[pl.DataFrame]
+
+
+class _Later:
+    """In place of a `Replay`: takes down what it would be asked, because what came before is not known here."""
+
+    def __init__(self) -> None:
+        self.asked: dict[int, tuple[bool, list[pl.DataFrame]]] = {}
+
+    def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
+        told = [name for name in ("time", "number", "zone", "outcome", "request_time") if name in rows.columns]
+        self.asked.setdefault(source, (exact_times, []))[1].append(rows.select(told))
+
+
 class _Counted:
     """Limits counted under the addresses of one table."""
 
     def __init__(self, limits: Sequence[Limit], addresses: AddressTable, allowed: RangeTable | None) -> None:
         self.replay = Replay(limits)
+        self.later: _Later | None = None
         self.addresses = addresses
         self.spared = 0
         self._allowed = allowed
@@ -99,7 +120,7 @@ class _Counted:
             limited = ~spared.fill_null(value=False)
             before, rows = rows.height, rows.filter(limited)
             self.spared += before - rows.height
-        self.replay.add(source, rows, exact_times=exact_times)
+        (self.later or self.replay).add(source, rows, exact_times=exact_times)
 
 
 class LimitTable:
@@ -175,6 +196,28 @@ class LimitTable:
                 self._refused.append(found.select(place, "number", "most"))
         if len(self._refused) >= _FRAMES:
             self._refused = [_summed(self._refused)]
+
+    def put_off(self) -> None:
+        """From now on take down what limits would be asked; see `asked`."""
+        for _, each in self._named():
+            each.later = _Later()
+
+    def asked(self) -> dict[int, list[Asked]]:
+        """What was taken down, by source."""
+        found: dict[int, list[Asked]] = {}
+        for key, each in self._named():
+            addresses = each.addresses.since(0)
+            for source, (exact_times, rows) in each.later.asked.items() if each.later else ():
+                found.setdefault(source, []).append(Asked(key, addresses, exact_times, rows))
+        return found
+
+    def ask(self, source: int, asked: Asked) -> None:
+        """Ask limits about what was taken down, as if it came now; only for a table of one source."""
+        each = dict(self._named())[asked.key]
+        numbers = each.addresses.add(asked.addresses.alias("address").to_frame())["number"]
+        for rows in asked.rows:
+            number = numbers.gather(rows["number"].set(rows["number"] == NO_ADDRESS, None)).fill_null(NO_ADDRESS)
+            each.replay.add(source, rows.with_columns(number.alias("number")), exact_times=asked.exact_times)
 
     def close(self, source: int) -> None:
         """No more rows will come from this source."""

@@ -28,8 +28,12 @@ class Stored:
 
     def __init__(self, content: bytes, size: int) -> None:
         self._coming = iter(bytearray(content[at : at + size]) for at in range(0, len(content), size))
-        self._size = size
+        self._content = content
         self.bytes_read = 0
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Bytes from a place on."""
+        return self._content[start : start + size]
 
     def part(self) -> memoryview:
         """The next part."""
