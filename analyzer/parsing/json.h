@@ -70,7 +70,7 @@ typedef struct {
 static inline uint64_t first_eight(const uint8_t *p, size_t len, const uint8_t *limit) {
     uint64_t word = 0;
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    if (limit - p >= 8) {
+    if (can_read(p, limit, 8)) {
         memcpy(&word, p, 8);
         return len >= 8 ? word : word & ((1ULL << 8 * len) - 1);
     }

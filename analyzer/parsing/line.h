@@ -11,9 +11,11 @@
 
 typedef struct {
     uint8_t type;
-    bool retry;   /* a field whose text may hold its own terminator: try the next one when the rest does not fit */
     bool last;    /* its literal ends the line */
     bool escaped; /* a quote preceded by an odd number of backslashes does not end it, where quotes are escaped */
+    uint8_t first; /* of the literal */
+    int retry_before; /* the last field before it whose text may hold its own end, -1 for none: where this one does not
+                         fit, that one is tried up to the next place at which it may end */
     const uint8_t *literal;
     size_t literal_len;
     uint64_t word, mask; /* the literal's first eight bytes, to compare them at once */
@@ -30,41 +32,43 @@ typedef struct {
 
 /* ---- matching --------------------------------------------------------------------------------------------------- */
 
-/* Whether the field's literal stands at p. Most literals are short: no call for them. */
-static inline bool literal_at(const Field *field, const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
-    if ((size_t)(end - p) < field->literal_len) return false;
-    if (limit - p >= 8) {
+/* Where the next field begins if the field's literal stands at p, else NULL. Most literals are short: no call for them. */
+static ALWAYS_INLINE const uint8_t *pass_literal(const Field *field, const uint8_t *p, const uint8_t *end,
+                                          const uint8_t *limit) {
+    const uint8_t *next = p + field->literal_len;
+    if (next > end) return NULL;
+    if (can_read(p, limit, 8)) {
         uint64_t word;
         memcpy(&word, p, 8);
-        if ((word & field->mask) != field->word) return false;
-        if (field->literal_len <= 8) return true;
+        if ((word & field->mask) != field->word) return NULL;
+        if (field->literal_len <= 8) return next;
     }
-    return memcmp(p, field->literal, field->literal_len) == 0;
+    return memcmp(p, field->literal, field->literal_len) == 0 ? next : NULL;
 }
 
-/* Where the field's literal begins in [p, end), or NULL. */
-static inline const uint8_t *find_literal(const Field *field, bool escapes, const uint8_t *start, const uint8_t *p,
-                                          const uint8_t *end, const uint8_t *limit) {
-    const uint8_t first = field->literal[0];
-    while ((p = find_byte(p, end, limit, first)) < end) {
-        if (literal_at(field, p, end, limit) && !(escapes && field->escaped && quote_is_escaped(start, p)))
-            return p;
-        p++;
+/* Match a text that begins at span->start and whose literal is looked for from p on; the last one of a line has its
+ * literal at the end. Where none is found span->end stays as it was. */
+static ALWAYS_INLINE const uint8_t *match_text(const Field *field, bool escapes, const uint8_t *p, const uint8_t *end,
+                                        const uint8_t *limit, Span *span) {
+    if (field->last) {
+        if (end - span->start < (ptrdiff_t)field->literal_len) return NULL;
+        span->end = end - field->literal_len;
+        return pass_literal(field, span->end, end, limit);
     }
-    return NULL;
-}
-
-/* Where a text ends that begins at `start` and whose literal is looked for from p on, or NULL. */
-static inline const uint8_t *find_text_end(const Field *field, bool escapes, const uint8_t *start, const uint8_t *p,
-                                           const uint8_t *end, const uint8_t *limit) {
-    if (!field->last) return find_literal(field, escapes, start, p, end, limit);
-    return (size_t)(end - start) >= field->literal_len ? end - field->literal_len : NULL;
+    for (;; p++) {
+        p = find_byte(p, end, limit, field->first);
+        if (p >= end) return NULL;
+        const uint8_t *next = pass_literal(field, p, end, limit);
+        if (next == NULL || (escapes && field->escaped && quote_is_escaped(span->start, p))) continue;
+        span->end = p;
+        return next;
+    }
 }
 
 /* Whether a text holds a blank or a tab, as no address does. */
 static inline bool has_blank(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
 #if defined(__SSE2__)
-    for (; p < end && limit - p >= 16; p += 16) {
+    for (; p < end && can_read(p, limit, 16); p += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i blanks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')));
         int mask = _mm_movemask_epi8(blanks);
@@ -98,60 +102,56 @@ static const uint8_t *read_other(uint8_t type, const uint8_t *p, const uint8_t *
     case SYSLOG_TIME:
         return read_syslog_time(p, end);
     case ADDRESSES:
-        return read_addresses(p, end);
+        return read_addresses(p, end, limit);
     }
     return NULL;
 }
 
-/* Whether the field's literal, at which its text ends, stands at p: where the next field begins, or NULL. */
-static inline const uint8_t *pass_literal(const Field *field, const uint8_t *p, const uint8_t *end,
-                                          const uint8_t *limit) {
-    if (field->last && (size_t)(end - p) != field->literal_len) return NULL;
-    return literal_at(field, p, end, limit) ? p + field->literal_len : NULL;
+/* Whether a text holds what one of its type must not. */
+static inline bool is_malformed(const Field *field, const uint8_t *limit, const Span *span) {
+    switch (field->type) {
+    case WORD:
+        return has_blank(span->start, span->end, limit);
+    case UNQUOTED:
+        return find_byte(span->start, span->end, limit, '"') < span->end;
+    case FIRST_ADDRESS:
+        return !is_list(span->start, span->end);
+    }
+    return false;
 }
 
-/* match_field for those types. */
+/* match_field for those types, and for addresses with a port or in a list. */
 static const uint8_t *match_other(const Field *field, bool escapes, const uint8_t *p, const uint8_t *end,
-                                  const uint8_t *limit, Span *span, int *reason) {
-    const uint8_t *stop;
+                                  const uint8_t *limit, Span *span) {
     if (field->type == ADDRESS_PORT || field->type == FIRST_ADDRESS) {
-        stop = find_text_end(field, escapes, p, p, end, limit);
-        if (stop != NULL && field->type == FIRST_ADDRESS && !is_list(p, stop)) return NULL;
-        *reason = EXPECTED_LITERAL;
-    } else {
-        stop = read_other(field->type, p, end, limit, span);
+        span->end = p;
+        const uint8_t *next = match_text(field, escapes, p, end, limit, span);
+        if (next == NULL || is_malformed(field, limit, span)) return NULL;
+        field->type == ADDRESS_PORT ? split_port(span) : take_first(span);
+        return next;
     }
+    const uint8_t *stop = read_other(field->type, p, end, limit, span);
     if (stop == NULL) return NULL;
-    span->start = p;
     span->end = stop;
-    if (field->type == ADDRESS_PORT) split_port(span);
-    if (field->type == FIRST_ADDRESS) take_first(span);
     if (field->type == CRI_TAG && stop < end && *stop == ' ') stop++; /* a blank that is part of the tag */
     return pass_literal(field, stop, end, limit);
 }
 
-/* Match one field at p. Returns where the next begins, or NULL with the misfit noted. */
-static inline const uint8_t *match_field(Line *line, const Field *field, const uint8_t *p, const uint8_t *from,
-                                         const uint8_t *end, const uint8_t *limit, Span *span, int *reason) {
-    const uint8_t *stop = p;
+/* Match one field at p. Returns where the next begins, or NULL; the text of a field that is malformed has an end then. */
+static ALWAYS_INLINE const uint8_t *match_field(Line *line, const Field *field, const uint8_t *p, const uint8_t *end,
+                                                const uint8_t *limit, Span *span) {
+    const uint8_t *stop;
+    span->start = p;
     span->present = false;
-    *reason = MALFORMED_VALUE;
     switch (field->type) {
     case TEXT:
     case USER:
-        *reason = EXPECTED_LITERAL;
-        stop = find_text_end(field, line->escapes, p, from, end, limit);
-        break;
+        return match_text(field, line->escapes, p, end, limit, span);
     case WORD:
-        stop = find_text_end(field, line->escapes, p, from, end, limit);
-        if (stop != NULL && has_blank(p, stop, limit)) return NULL;
-        *reason = EXPECTED_LITERAL;
-        break;
     case UNQUOTED:
-        stop = find_text_end(field, line->escapes, p, from, end, limit);
-        if (stop != NULL && find_byte(p, stop, limit, '"') < stop) return NULL;
-        *reason = EXPECTED_LITERAL;
-        break;
+        span->end = p;
+        stop = match_text(field, line->escapes, p, end, limit, span);
+        return is_malformed(field, limit, span) ? NULL : stop;
     case TIME_LOCAL:
         stop = read_time_local(&line->last_time, p, end, span);
         break;
@@ -175,58 +175,91 @@ static inline const uint8_t *match_field(Line *line, const Field *field, const u
         stop = read_seconds(p, end, limit, span);
         break;
     case LIST:
-        *reason = EXPECTED_LITERAL;
         stop = read_list(p, end, limit);
         break;
     default:
-        return match_other(field, line->escapes, p, end, limit, span, reason);
+        return match_other(field, line->escapes, p, end, limit, span);
     }
     if (stop == NULL) return NULL;
-    span->start = p;
     span->end = stop;
     return pass_literal(field, stop, end, limit);
 }
 
-static bool match_fields(Line *line, const uint8_t *start, const uint8_t *end, const uint8_t *limit, Span *spans,
-                       Misfit *misfit) {
+/* Match a text once more, up to the next place at which it may end. */
+static const uint8_t *match_again(const Line *line, const Field *field, const uint8_t *end, const uint8_t *limit,
+                                  Span *span) {
+    const uint8_t *next = match_text(field, line->escapes, span->end + 1, end, limit, span);
+    return next == NULL || is_malformed(field, limit, span) ? NULL : next;
+}
+
+/* Why a field does not fit. */
+static int reason_of(const Field *field, const uint8_t *limit, const Span *span) {
+    switch (field->type) {
+    case TEXT:
+    case USER:
+    case LIST:
+    case ADDRESS_PORT:
+        return EXPECTED_LITERAL;
+    case WORD:
+    case UNQUOTED:
+    case FIRST_ADDRESS:
+        return is_malformed(field, limit, span) ? MALFORMED_VALUE : EXPECTED_LITERAL;
+    }
+    return MALFORMED_VALUE;
+}
+
+static ALWAYS_INLINE bool match_fields(Line *line, const uint8_t *start, const uint8_t *end, const uint8_t *limit,
+                                       Span *spans, Misfit *misfit) {
     *misfit = (Misfit){0, -1, EXPECTED_LITERAL};
-    if (!starts_with(start, end, line->prefix, line->prefix_len)) return false;
-    const uint8_t *p = start + line->prefix_len, *from = p, *again = NULL;
-    int retry_field = -1, retries = 0;
-    for (int i = 0; i < line->n_fields;) {
-        const Field *field = &line->fields[i];
-        int reason;
-        const uint8_t *next = match_field(line, field, p, from, end, limit, &spans[i], &reason);
-        if (next == NULL) {
-            if (i > misfit->field) *misfit = (Misfit){(size_t)(p - start), i, reason};
-            if (retry_field < 0 || i == retry_field || ++retries > MAX_RETRIES) return false;
-            i = retry_field;
-            p = spans[i].start;
-            from = again;
+    if (line->prefix_len && !starts_with(start, end, line->prefix, line->prefix_len)) return false;
+    const Field *field = line->fields;
+    Span *span = spans;
+    const uint8_t *p = start + line->prefix_len;
+    for (int retries = 0;; field++, span++) {
+        const uint8_t *next = match_field(line, field, p, end, limit, span);
+        if (next != NULL && (!field->last || next == end)) {
+            if (field->last) return true;
+            p = next;
             continue;
         }
-        if (field->retry) {
-            retry_field = i;
-            again = spans[i].end + 1;
-        }
-        p = from = next;
-        i++;
+        int number = (int)(field - line->fields);
+        if (number > misfit->field) *misfit = (Misfit){(size_t)(p - start), number, reason_of(field, limit, span)};
+        if (field->retry_before < 0 || ++retries > MAX_RETRIES) return false;
+        field = &line->fields[field->retry_before];
+        span = &spans[field - line->fields];
+        p = match_again(line, field, end, limit, span);
+        if (p == NULL) return false;
     }
-    return true;
+}
+
+/* Memory is read behind the end of nearly every line, so the question how far it reaches is asked once for the line. */
+static __attribute__((noinline)) bool match_fields_ahead(Line *line, const uint8_t *start, const uint8_t *end, Span *spans,
+                                                         Misfit *misfit) {
+    return match_fields(line, start, end, NULL, spans, misfit);
+}
+
+static __attribute__((noinline)) bool match_fields_near(Line *line, const uint8_t *start, const uint8_t *end,
+                                                        const uint8_t *limit, Span *spans, Misfit *misfit) {
+    return match_fields(line, start, end, limit, spans, misfit);
+}
+
+static inline bool match_either(Line *line, bool escapes, const uint8_t *start, const uint8_t *end, const uint8_t *limit,
+                                Span *spans, Misfit *misfit) {
+    line->escapes = escapes;
+    return limit == NULL ? match_fields_ahead(line, start, end, spans, misfit)
+                         : match_fields_near(line, start, end, limit, spans, misfit);
 }
 
 /* Whether the line fits. Some programs escape a quote with a backslash, others write both as they come: where a line
  * makes no sense the one way, it is read the other. */
-static bool match_line(Line *line, const uint8_t *start, const uint8_t *end, const uint8_t *limit, Span *spans,
+static inline bool match_line(Line *line, const uint8_t *start, const uint8_t *end, const uint8_t *limit, Span *spans,
                        Misfit *misfit) {
-    line->escapes = true;
-    if (match_fields(line, start, end, limit, spans, misfit)) return true;
+    if (match_either(line, true, start, end, limit, spans, misfit)) return true;
     const uint8_t *p = start;
     while ((p = find_byte(p, end, limit, '\\')) < end && (++p == end || *p != '"')) continue;
     if (p >= end) return false;
     Misfit unescaped;
-    line->escapes = false;
-    return match_fields(line, start, end, limit, spans, &unescaped);
+    return match_either(line, false, start, end, limit, spans, &unescaped);
 }
 
 /* ---- what Python says ------------------------------------------------------------------------------------------- */
@@ -266,6 +299,7 @@ static bool read_line_layout(Line *line, PyObject *prefix, PyObject *fields) {
     }
     if (!bytes_of(prefix, &line->prefix, &line->prefix_len)) return false;
     line->n_fields = (int)n;
+    int retry = -1;
     for (int i = 0; i < line->n_fields; i++) {
         PyObject *item = PyTuple_GetItem(fields, i);
         Field *field = &line->fields[i];
@@ -274,9 +308,11 @@ static bool read_line_layout(Line *line, PyObject *prefix, PyObject *fields) {
         size_t head = field->literal_len < 8 ? field->literal_len : 8;
         memcpy(&field->word, field->literal, head);
         memset(&field->mask, 0xFF, head);
-        field->retry = long_at(item, 2) == 1;
+        field->retry_before = retry;
+        if (long_at(item, 2) == 1) retry = i;
         field->last = i == line->n_fields - 1;
-        field->escaped = field->literal_len && field->literal[0] == '"';
+        field->first = field->literal_len ? field->literal[0] : 0;
+        field->escaped = field->first == '"';
     }
     return !PyErr_Occurred();
 }

@@ -28,7 +28,7 @@ static __attribute__((noinline)) const uint8_t *copy_block(const uint8_t *p, con
 
 /* Where 64 bytes can be read that are those at p as far as the text reaches; what stands behind is anything. */
 static inline const uint8_t *block_at(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint8_t *copy) {
-    return limit - p >= 64 ? p : copy_block(p, end, copy);
+    return can_read(p, limit, 64) ? p : copy_block(p, end, copy);
 }
 
 /* What gives JSON its structure in 64 bytes, the first byte in the lowest bit. */
@@ -138,7 +138,7 @@ static __attribute__((noinline)) const uint8_t *skip_container(const uint8_t *p,
 /* First `,`, `}` or `]` in [p, end), or end. */
 static inline const uint8_t *find_separator(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
 #if defined(__SSE2__)
-    for (; p < end && limit - p >= 16; p += 16) {
+    for (; p < end && can_read(p, limit, 16); p += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i brackets = _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('}'));
         int mask = _mm_movemask_epi8(_mm_or_si128(brackets, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(','))));

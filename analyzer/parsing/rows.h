@@ -49,16 +49,26 @@ static const struct {
 #define FEW_TEXTS 3
 #define KEPT_BLANK 2048 /* of empty lines in a row: an error record of nginx has no more bytes (NGX_MAX_ERROR_STR) */
 
+/* Patterns, of which the first that fits counts. An empty one asks for an empty field, one that ends with NUL for the
+ * whole field, any other for its beginning. */
+typedef struct {
+    struct {
+        const uint8_t *text;
+        size_t len; /* without the NUL */
+        bool whole;
+        uint64_t word; /* of the first sixteen bytes the last eight: those before are the same in many texts */
+    } tags[MAX_TAGS];
+    uint8_t of_empty;     /* the tag of an empty field */
+    uint8_t second_at;    /* a place behind the first byte at which many patterns differ */
+    uint32_t first[256];  /* patterns that fit a text which begins with that byte, as bits */
+    uint32_t second[256]; /* those that fit one with that byte at the place */
+} Tags;
+
 typedef struct {
     uint8_t kind;
     uint8_t field;
-    uint8_t n_tags;
     bool nullable;
-    struct {
-        const uint8_t *text;
-        size_t len;
-        uint64_t head, mask; /* its first eight bytes, and which of them it has: most patterns are told apart by these */
-    } tags[MAX_TAGS];
+    Tags *tags;
     Buffer values;
     Buffer validity;
     int64_t nulls;
@@ -102,8 +112,11 @@ static Request split_request(const Span *request) {
     while (p < end && ((*p >= 'A' && *p <= 'Z') || *p == '_' || *p == '-')) p++;
     if (p == request->start || p >= end - 1 || *p != ' ') return parts;
     const uint8_t *blank = end;
-    do blank--;
-    while (blank > p && *blank != ' ' && end - blank <= 12); /* no protocol is longer */
+    if (end - p > 9 && memcmp(end - 9, " HTTP/", 6) == 0 && end[-3] != ' ' && end[-2] != ' ' && end[-1] != ' ')
+        blank = end - 9; /* as nearly always */
+    else
+        do blank--;
+        while (blank > p && *blank != ' ' && end - blank <= 12); /* no protocol is longer */
     bool protocol = blank > p + 1 && *blank == ' ' && starts_with(blank + 1, end, (const uint8_t *)"HTTP/", 5);
     parts.method = (Part){request->start, p};
     parts.path = (Part){p + 1, protocol ? blank : end};
@@ -112,23 +125,88 @@ static Request split_request(const Span *request) {
     return parts;
 }
 
-/* The first eight bytes of a text, those that it lacks as 0. */
-static inline uint64_t head_of(const uint8_t *p, size_t size) {
-    uint64_t head = 0;
-    if (size >= 8)
-        memcpy(&head, p, 8);
-    else if (size)
-        memcpy(&head, p, size);
-    return head;
+/* ---- patterns --------------------------------------------------------------------------------------------------- */
+
+static inline uint64_t tag_word(const uint8_t *text, size_t len) {
+    uint64_t word;
+    memcpy(&word, text + (len < 16 ? len : 16) - 8, 8);
+    return word;
+}
+
+/* The tag of a text: 1 + the number of the pattern that it fits, or 0. */
+static inline uint8_t tag_of(const Tags *tags, const uint8_t *p, const uint8_t *end) {
+    size_t size = (size_t)(end - p);
+    if (size == 0) return tags->of_empty;
+    uint32_t fitting = tags->first[*p];
+    if (size > tags->second_at) fitting &= tags->second[p[tags->second_at]];
+    for (; fitting; fitting &= fitting - 1) {
+        int number = __builtin_ctz(fitting);
+        size_t len = tags->tags[number].len;
+        if (size < len || (tags->tags[number].whole && size > len)) continue;
+        if (len >= 8 && tag_word(p, len) != tags->tags[number].word) continue;
+        if (memcmp(p, tags->tags[number].text, len) == 0) return (uint8_t)(number + 1);
+    }
+    return 0;
+}
+
+/* The place from 1 to 7 at which most patterns have a byte that no other has there. */
+static uint8_t telling_place(const Tags *tags, int n) {
+    uint8_t best = 1;
+    int most = -1;
+    for (uint8_t at = 1; at < 8; at++) {
+        int told = 0;
+        for (int t = 0; t < n; t++) {
+            bool alone = tags->tags[t].len > at;
+            for (int other = 0; alone && other < n; other++)
+                alone = other == t || tags->tags[other].len <= at || tags->tags[other].text[at] != tags->tags[t].text[at];
+            told += alone;
+        }
+        if (told > most) {
+            most = told;
+            best = at;
+        }
+    }
+    return best;
+}
+
+/* From Python: a tuple of patterns; NULL with an exception set where that cannot be. */
+static Tags *read_tags(PyObject *patterns) {
+    Tags *tags = calloc(1, sizeof *tags);
+    if (tags == NULL) return (Tags *)PyErr_NoMemory();
+    int n = (int)PyTuple_Size(patterns);
+    for (int t = 0; t < n; t++) {
+        const uint8_t *text;
+        size_t len;
+        if (!bytes_at(patterns, t, &text, &len)) {
+            free(tags);
+            return NULL;
+        }
+        bool nul = len && text[len - 1] == 0;
+        len -= nul;
+        tags->tags[t].text = text;
+        tags->tags[t].len = len;
+        tags->tags[t].whole = nul;
+        tags->tags[t].word = len >= 8 ? tag_word(text, len) : 0;
+        if (len == 0 && tags->of_empty == 0) tags->of_empty = (uint8_t)(t + 1);
+    }
+    tags->second_at = telling_place(tags, n);
+    for (int t = 0; t < n; t++) {
+        if (tags->tags[t].len == 0) continue;
+        tags->first[tags->tags[t].text[0]] |= 1U << t;
+        for (int byte = 0; byte < 256; byte++)
+            if (tags->tags[t].len <= tags->second_at || tags->tags[t].text[tags->second_at] == byte)
+                tags->second[byte] |= 1U << t;
+    }
+    return tags;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
+/* All values are there until it is said otherwise (reserve_rows). */
 static inline void set_valid(Output *out, size_t row, bool valid) {
-    uint8_t *bits = out->validity.data + (row >> 3);
-    if ((row & 7) == 0) *bits = 0;
-    *bits |= (uint8_t)(valid << (row & 7));
-    out->nulls += !valid;
+    if (valid) return;
+    out->validity.data[row >> 3] &= (uint8_t) ~(1U << (row & 7));
+    out->nulls++;
 }
 
 /* The number of the buffer that holds repaired text, until the real number is known (export_rows). */
@@ -197,7 +275,7 @@ static inline bool put_text(Scanner *self, Output *out, size_t row, const uint8_
 }
 
 /* The sum over the items of an upstream list; `-` is no try. */
-static bool seconds_sum(const Span *span, double *sum) {
+static bool seconds_sum(const Span *span, const uint8_t *limit, double *sum) {
     const uint8_t *p = span->start;
     bool any = false;
     *sum = 0;
@@ -207,7 +285,7 @@ static bool seconds_sum(const Span *span, double *sum) {
             p++;
             continue;
         }
-        const uint8_t *stop = read_seconds(p, span->end, span->end, &item);
+        const uint8_t *stop = read_seconds(p, span->end, limit, &item);
         if (stop == NULL || stop == p || (stop < span->end && *stop != ',' && *stop != ' ' && *stop != ':')) return false;
         if (item.present) {
             *sum += seconds_value(item.number, item.decimals);
@@ -229,8 +307,9 @@ static bool reserve_rows(Scanner *self) {
         Output *out = &self->outputs[i];
         size_t width = KINDS[out->kind].width;
         if (!buffer_grow(&out->values, self->rows * width, capacity * width)) return false;
-        if (out->nullable && !buffer_grow(&out->validity, (self->rows + 7) / 8, capacity / 8))
-            return false;
+        if (!out->nullable) continue;
+        if (!buffer_grow(&out->validity, self->rows / 8, capacity / 8)) return false;
+        memset(out->validity.data + self->rows / 8, 0xFF, (capacity - self->rows) / 8);
     }
     self->capacity = capacity;
     return true;
@@ -238,8 +317,8 @@ static bool reserve_rows(Scanner *self) {
 
 #define PUT(type, value) (((type *)(void *)out->values.data)[row] = (type)(value))
 
-static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const uint8_t *end, uint64_t offset,
-                    const uint8_t *text, int32_t text_index) {
+static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const uint8_t *end, const uint8_t *limit,
+                    uint64_t offset, const uint8_t *text, int32_t text_index) {
     if (!reserve_rows(self)) return false;
     size_t row = self->rows;
     /* Of JSON most of the line is never looked at, and few texts are looked at sooner than a line. */
@@ -247,6 +326,7 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
     for (int i = 0; i < self->n_outputs; i++) {
         Output *out = &self->outputs[i];
         const Span *span = &spans[out->field];
+        const uint8_t *readable = self->layout.json && span->joined ? span->end : limit;
         switch (out->kind) {
         case OUT_TEXT:
             if (!put_text(self, out, row, span->start, span->end, span, &source)) return false;
@@ -254,7 +334,7 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
             break;
         case OUT_ADDRESS: {
             uint64_t words[2] = {0, 0}; /* little-endian: the low half first */
-            set_valid(out, row, read_address(span->start, span->end, &words[1], &words[0]));
+            set_valid(out, row, read_address(span->start, span->end, readable, &words[1], &words[0]));
             memcpy(out->values.data + row * 16, words, 16);
             break;
         }
@@ -276,7 +356,7 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
             break;
         case OUT_SECONDS_SUM: {
             double sum;
-            set_valid(out, row, seconds_sum(span, &sum));
+            set_valid(out, row, seconds_sum(span, readable, &sum));
             PUT(double, sum);
             break;
         }
@@ -296,41 +376,23 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
             PUT(uint8_t, split_request(span).readable);
             break;
         case OUT_FANIN:
-            PUT(uint64_t, fanin_bit(span->start, span->end));
+            PUT(uint64_t, fanin_bit(span->start, span->end, readable));
             break;
         case OUT_HASH: {
             bool absent = span->start == span->end || (span->end - span->start == 1 && *span->start == '-');
-            PUT(uint32_t, absent ? 0 : text_hash(span->start, span->end));
+            PUT(uint32_t, absent ? 0 : text_hash(span->start, span->end, readable));
             break;
         }
         case OUT_FANIN_FIRST: {
             const uint8_t *stop = memchr(span->start, ',', (size_t)(span->end - span->start));
             if (stop == NULL) stop = span->end;
             bool absent = stop == span->start || (stop - span->start == 1 && *span->start == '-');
-            PUT(uint64_t, absent ? 0 : fanin_bit(span->start, stop));
+            PUT(uint64_t, absent ? 0 : fanin_bit(span->start, stop, readable));
             break;
         }
-        case OUT_TAG: {
-            uint8_t tag = 0;
-            bool empty = span->start == span->end;
-            uint64_t head = head_of(span->start, (size_t)(span->end - span->start));
-            for (int t = 0; t < out->n_tags; t++) {
-                if ((head & out->tags[t].mask) != out->tags[t].head) continue;
-                /* An empty pattern asks for an empty field, one that ends with NUL for the whole field, any other for
-                 * its beginning. */
-                const uint8_t *pattern = out->tags[t].text;
-                size_t len = out->tags[t].len, size = (size_t)(span->end - span->start);
-                bool whole = len && pattern[len - 1] == 0;
-                if (empty ? len == (size_t)whole
-                          : len && (!whole || size == len - 1) &&
-                                starts_with(span->start, span->end, pattern, len - whole)) {
-                    tag = (uint8_t)(t + 1);
-                    break;
-                }
-            }
-            PUT(uint8_t, tag);
+        case OUT_TAG:
+            PUT(uint8_t, tag_of(out->tags, span->start, span->end));
             break;
-        }
         case OUT_OFFSET:
             PUT(uint64_t, offset);
             break;
@@ -340,7 +402,7 @@ static bool put_row(Scanner *self, const Span *spans, const uint8_t *line, const
         case OUT_CHAIN: {
             uint64_t high, low;
             const uint8_t *p = span->start, *stop = span->end;
-            bool none = p == stop || (stop - p == 1 && *p == '-') || read_address(p, stop, &high, &low);
+            bool none = p == stop || (stop - p == 1 && *p == '-') || read_address(p, stop, readable, &high, &low);
             set_valid(out, row, !none);
             if (none)
                 set_view(out, row, text, 0, 0, 0);

@@ -54,11 +54,12 @@ static bool scan_text(Scanner *self, const uint8_t *text, size_t size, size_t st
         Misfit misfit;
         const uint8_t *line_end = end > p && end[-1] == '\r' ? end - 1 : end;
         self->blank_run = line_end == p ? self->blank_run + 1 : 0;
-        bool fits = layout_match(&self->layout, p, line_end, limit, spans, &misfit);
+        const uint8_t *readable = limit_of(line_end, limit);
+        bool fits = layout_match(&self->layout, p, line_end, readable, spans, &misfit);
         if (self->layout.json && self->layout.json->out_of_memory) return false;
         if (self->blank_run > KEPT_BLANK)
             self->blank++;
-        else if (fits ? !put_row(self, spans, p, line_end, where, text, text_index)
+        else if (fits ? !put_row(self, spans, p, line_end, readable, where, text, text_index)
                       : !put_misfit(self, p, next, where, &misfit))
             return false;
         self->lines++;
@@ -169,16 +170,9 @@ static bool read_outputs(Scanner *self, PyObject *outputs) {
         out->kind = (uint8_t)kind;
         out->nullable = KINDS[kind].nullable || (kind == OUT_TEXT && self->layout.json);
         out->field = (uint8_t)field;
-        out->n_tags = (uint8_t)n_tags;
         self->n_texts += KINDS[kind].width == 16 && kind != OUT_ADDRESS && kind != OUT_CHAIN;
-        for (int t = 0; t < n_tags; t++) {
-            static const uint8_t all[8] = {255, 255, 255, 255, 255, 255, 255, 255};
-            if (!bytes_at(tags, t, &out->tags[t].text, &out->tags[t].len)) return false;
-            size_t len = out->tags[t].len;
-            len -= len && out->tags[t].text[len - 1] == 0;
-            out->tags[t].head = head_of(out->tags[t].text, len);
-            out->tags[t].mask = head_of(all, len < 8 ? len : 8);
-        }
+        out->tags = kind == OUT_TAG ? read_tags(tags) : NULL;
+        if (kind == OUT_TAG && out->tags == NULL) return false;
     }
     return true;
 }
@@ -202,6 +196,7 @@ static PyObject *scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 static void scanner_dealloc(PyObject *object) {
     Scanner *self = (Scanner *)object;
     for (int i = 0; i < self->n_outputs; i++) {
+        free(self->outputs[i].tags);
         buffer_free(&self->outputs[i].values);
         buffer_free(&self->outputs[i].validity);
     }

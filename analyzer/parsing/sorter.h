@@ -40,7 +40,7 @@ static int shared_fields(const Line *a, const Line *b) {
     int n = 0;
     while (n < a->n_fields && n < b->n_fields) {
         const Field *one = &a->fields[n], *other = &b->fields[n];
-        if (one->type != other->type || one->retry != other->retry || one->last != other->last ||
+        if (one->type != other->type || one->retry_before != other->retry_before || one->last != other->last ||
             one->literal_len != other->literal_len || memcmp(one->literal, other->literal, one->literal_len) != 0)
             break;
         n++;
@@ -122,7 +122,7 @@ static uint16_t first_fitting(Sorter *self, const uint8_t *start, const uint8_t 
         }
         Layout *layout = &self->layouts[i];
         Misfit misfit;
-        if (layout_match(layout, start, end, limit, spans, &misfit)) return (uint16_t)i;
+        if (layout_match(layout, start, end, limit_of(end, limit), spans, &misfit)) return (uint16_t)i;
         /* Where quotes were read in two ways, the misfit tells of one. */
         one->reach = one->json || layout->line.escapes ? (int16_t)misfit.field : MAX_FIELDS;
     }

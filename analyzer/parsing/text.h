@@ -1,7 +1,8 @@
 /* Bytes: searches 64 at a time, UTF-8, and the escapes of JSON. Nothing here knows what a line looks like.
  *
  * `end` is where a text ends, `limit` the end of readable memory, which is often further: what is read between the two
- * is never used, but a search need not slow down for the last bytes of a text.
+ * is never used, but a search need not slow down for the last bytes of a text. It is NULL where at least `AHEAD` bytes
+ * are readable behind `end`: where a compiler knows that, it leaves out every question of how far memory reaches.
  */
 #ifndef LOGSCAN_TEXT_H
 #define LOGSCAN_TEXT_H
@@ -17,6 +18,20 @@
 #include <arm_neon.h>
 #endif
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+#define AHEAD 64 /* bytes that are looked at together, at most */
+
+/* The limit of a text, NULL where there is nothing to ask. */
+static inline const uint8_t *limit_of(const uint8_t *end, const uint8_t *limit) {
+    return limit - end >= AHEAD ? NULL : limit;
+}
+
+/* Whether n bytes can be read at p, which is no further than the end of its text; n is no more than AHEAD. */
+static inline bool can_read(const uint8_t *p, const uint8_t *limit, ptrdiff_t n) {
+    return limit == NULL || limit - p >= n;
+}
+
 /* ---- searches --------------------------------------------------------------------------------------------------- */
 
 /* Which of the 64 bytes at p are `byte`, the first in the lowest bit. */
@@ -24,12 +39,12 @@
 #define HAVE_MASK64
 static inline uint64_t mask64(const uint8_t *p, uint8_t byte) {
     const __m128i wanted = _mm_set1_epi8((char)byte);
-    uint64_t mask[4];
+    uint32_t mask[4];
     for (int i = 0; i < 4; i++) {
         __m128i same = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i)), wanted);
-        mask[i] = (uint16_t)_mm_movemask_epi8(same);
+        mask[i] = (uint32_t)_mm_movemask_epi8(same);
     }
-    return mask[0] | mask[1] << 16 | mask[2] << 32 | mask[3] << 48;
+    return (mask[0] | mask[1] << 16) | (uint64_t)(mask[2] | mask[3] << 16) << 32;
 }
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #define HAVE_MASK64
@@ -49,11 +64,11 @@ static inline uint64_t mask64(const uint8_t *p, uint8_t byte) {
 }
 #endif
 
-/* First `byte` in [p, end), or end. `limit` is the end of readable memory. 64 bytes at a time, because most fields are
- * shorter than that and a loop that ends at another round each time is mispredicted each time. */
-static inline const uint8_t *find_byte(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint8_t byte) {
+/* First `byte` in [p, end), or end. 64 bytes at a time, because most fields are shorter than that and a loop that ends
+ * at another round each time is mispredicted each time. */
+static ALWAYS_INLINE const uint8_t *find_byte(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint8_t byte) {
 #ifdef HAVE_MASK64
-    while (p < end && limit - p >= 64) {
+    while (p < end && can_read(p, limit, 64)) {
         uint64_t mask = mask64(p, byte);
         if (mask) {
             p += __builtin_ctzll(mask);

@@ -197,7 +197,7 @@ static bool unwrap_line(Unwrapper *self, const uint8_t *start, const uint8_t *en
     Span spans[MAX_FIELDS];
     Misfit misfit;
     const Json *json = self->layout.json;
-    bool fits = start < end && layout_match(&self->layout, start, end, limit, spans, &misfit);
+    bool fits = start < end && layout_match(&self->layout, start, end, limit_of(end, limit), spans, &misfit);
     if (json && json->out_of_memory) return false;
     bool message = false;
     if (fits) {

@@ -67,7 +67,7 @@ static inline bool is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }
  * too many (-1) and are left to the slow way. */
 static inline int short_number(const uint8_t *p, const uint8_t *limit, uint64_t *value) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    if (limit - p < 8) return -1;
+    if (!can_read(p, limit, 8)) return -1;
     uint64_t word;
     memcpy(&word, p, 8);
     word ^= 0x3030303030303030ULL; /* digits become 0 to 9, all else at least 10 */
@@ -247,7 +247,6 @@ static const uint8_t *read_cri_tag(const uint8_t *p, const uint8_t *end, const u
 /* A bracket begins an item only where an address of IPv6 stands in it, `[::1]:80`. The name of an upstream, or the want
  * of one, is of a format with one field more. */
 static bool begins_item(const uint8_t *p, const uint8_t *end) {
-    if (p == end || *p != '[') return true;
     bool colon = false;
     for (; p < end && *p != ' '; p++) {
         if (*p == ']') return colon;
@@ -257,10 +256,10 @@ static bool begins_item(const uint8_t *p, const uint8_t *end) {
 }
 
 /* `a`, `a, b`, `a : b`, and `a : ` where a redirect was noted and nothing tried after it. Items hold no blank. */
-static const uint8_t *read_list(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+static ALWAYS_INLINE const uint8_t *read_list(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
     const uint8_t *start = p;
     for (;;) {
-        if (!begins_item(p, end)) return NULL;
+        if (p < end && *p == '[' && !begins_item(p, end)) return NULL;
         p = find_byte(p, end, limit, ' ');
         if (p == end) return p;
         if (p > start && p[-1] == ',') {
@@ -294,7 +293,7 @@ static bool read_ipv4(const uint8_t *p, const uint8_t *end, uint32_t *out) {
     return p == end;
 }
 
-static bool read_ipv6(const uint8_t *p, const uint8_t *end, uint64_t *high, uint64_t *low) {
+static __attribute__((noinline)) bool read_ipv6(const uint8_t *p, const uint8_t *end, uint64_t *high, uint64_t *low) {
     uint16_t groups[8] = {0};
     int count = 0, gap = -1;
     if (end - p >= 2 && p[0] == ':' && p[1] == ':') {
@@ -304,7 +303,7 @@ static bool read_ipv6(const uint8_t *p, const uint8_t *end, uint64_t *high, uint
     while (p < end) {
         const uint8_t *group = p;
         unsigned value = 0;
-        while (p < end && p - group < 4 && hex_value(*p) >= 0) value = value << 4 | (unsigned)hex_value(*p++);
+        for (int digit; p < end && p - group < 4 && (digit = hex_value(*p)) >= 0; p++) value = value << 4 | (unsigned)digit;
         if (p < end && *p == '.') {
             uint32_t tail;
             if (count > 6 || !read_ipv4(group, end, &tail)) return false;
@@ -333,9 +332,38 @@ static bool read_ipv6(const uint8_t *p, const uint8_t *end, uint64_t *high, uint
     return true;
 }
 
-static bool read_address(const uint8_t *p, const uint8_t *end, uint64_t *high, uint64_t *low) {
+/* One of the four numbers of an address, which has so many digits. Anything above 255 stands for what is none. */
+static inline uint32_t ipv4_part(const uint8_t *p, uint32_t digits) {
+    uint32_t word;
+    memcpy(&word, p, 4);
+    word ^= 0x30303030; /* digits become 0 to 9 */
+    uint32_t none = (digits - 1 > 2) | ((digits > 1) & ((word & 0xFF) == 0));
+    word <<= (32 - 8 * digits) & 31; /* leading zeros */
+    return ((word >> 8 & 0xFF) * 100 + (word >> 16 & 0xFF) * 10 + (word >> 24)) | none << 8;
+}
+
+/* read_ipv4 where 20 bytes can be read, with no branch that hangs on how many digits there are. */
+static inline bool read_ipv4_ahead(const uint8_t *p, const uint8_t *end, uint32_t *out) {
+#if defined(__SSE2__)
+    if (end - p < 7 || end - p > 15) return false;
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p), values = _mm_sub_epi8(bytes, _mm_set1_epi8('0'));
+    uint32_t all = (1U << (end - p)) - 1, dots = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('.'))) & all;
+    uint32_t digits = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values));
+    uint32_t second = dots & (dots - 1), third = second & (second - 1);
+    if (((dots | digits) & all) != all || third == 0 || (third & (third - 1))) return false;
+    uint32_t a = (uint32_t)__builtin_ctz(dots), b = (uint32_t)__builtin_ctz(second), c = (uint32_t)__builtin_ctz(third);
+    uint32_t parts[4] = {ipv4_part(p, a), ipv4_part(p + a + 1, b - a - 1), ipv4_part(p + b + 1, c - b - 1),
+                         ipv4_part(p + c + 1, (uint32_t)(end - p) - c - 1)};
+    *out = parts[0] << 24 | parts[1] << 16 | parts[2] << 8 | parts[3];
+    return (parts[0] | parts[1] | parts[2] | parts[3]) < 256;
+#else
+    return read_ipv4(p, end, out);
+#endif
+}
+
+static inline bool read_address(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint64_t *high, uint64_t *low) {
     uint32_t v4;
-    if (read_ipv4(p, end, &v4)) {
+    if (can_read(p, limit, 20) ? read_ipv4_ahead(p, end, &v4) : read_ipv4(p, end, &v4)) {
         *high = 0;
         *low = 0xFFFF00000000ULL | v4;
         return true;
@@ -343,18 +371,35 @@ static bool read_address(const uint8_t *p, const uint8_t *end, uint64_t *high, u
     return end - p <= 45 && read_ipv6(p, end, high, low);
 }
 
+/* The first sixteen bytes of a text, those that it lacks as 0. */
+static inline void load_words(const uint8_t *p, const uint8_t *end, const uint8_t *limit, uint64_t words[2]) {
+    size_t n = (size_t)(end - p);
+    if (n >= 16) {
+        memcpy(words, p, 16);
+        return;
+    }
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (can_read(p, limit, 16)) {
+        memcpy(words, p, 16);
+        uint64_t kept = ((uint64_t)1 << n % 8 * 8) - 1;
+        words[0] &= n < 8 ? kept : UINT64_MAX;
+        words[1] &= n < 8 ? 0 : kept;
+        return;
+    }
+#else
+    (void)limit;
+#endif
+    words[0] = words[1] = 0;
+    memcpy(words, p, n);
+}
+
 /* A hash of the text in two lanes of eight bytes; portable.text_hash computes the same. */
-static uint64_t text_hash(const uint8_t *p, const uint8_t *end) {
+static uint64_t text_hash(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
     const uint64_t K = 0x9E3779B97F4A7C15ULL;
     uint64_t a = (uint64_t)(end - p) * K, b = ~a;
-    while (p < end) {
-        uint64_t words[2] = {0, 0};
-        size_t n = (size_t)(end - p) < 16 ? (size_t)(end - p) : 16;
-        if (n == 16)
-            memcpy(words, p, 16);
-        else
-            memcpy(words, p, n);
-        p += n;
+    for (; p < end; p += 16) {
+        uint64_t words[2];
+        load_words(p, end, limit, words);
         a = (a ^ words[0]) * K;
         a = a << 31 | a >> 33;
         b = (b ^ words[1]) * K;
@@ -365,7 +410,9 @@ static uint64_t text_hash(const uint8_t *p, const uint8_t *end) {
 }
 
 /* One bit of a fan-in bitmap. */
-static uint64_t fanin_bit(const uint8_t *p, const uint8_t *end) { return 1ULL << (text_hash(p, end) >> 58); }
+static uint64_t fanin_bit(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    return 1ULL << (text_hash(p, end, limit) >> 58);
+}
 
 /* `198.51.100.7:443`, `[2001:db8::1]:443`, `[2001:db8::1]`, `2001:db8::1:443`: the text becomes the address and the
  * number the port; what ends with no port is all address. */
@@ -400,7 +447,7 @@ static void take_first(Span *span) {
 }
 
 /* `203.0.113.7, 10.0.0.1`, not all of which need be addresses, or `-`. */
-static const uint8_t *read_addresses(const uint8_t *p, const uint8_t *end) {
+static const uint8_t *read_addresses(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
     if (p < end && *p == '-' && (p + 1 == end || p[1] == ' ')) return p + 1;
     for (bool any = false;;) {
         Span item = {.start = p};
@@ -409,7 +456,7 @@ static const uint8_t *read_addresses(const uint8_t *p, const uint8_t *end) {
         item.end = p;
         take_first(&item);
         uint64_t high, low;
-        any |= read_address(item.start, item.end, &high, &low);
+        any |= read_address(item.start, item.end, limit, &high, &low);
         if (p == end || *p == ' ') return any ? p : NULL;
         while (p < end && (*p == ',' || *p == ' ')) p++;
     }
