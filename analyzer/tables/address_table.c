@@ -22,6 +22,7 @@
 
 #define NO_ROW UINT32_MAX
 #define BATCH 32      /* rows whose memory is asked for before it is needed */
+#define EVENTS 128    /* of what is rare, so many are taken together */
 #define BLOCK 0x4000u /* rows that are allocated at once; they never move */
 #define N_TAGS 256
 
@@ -186,13 +187,41 @@ static bool grow_rare(AddressTable *self) {
     return true;
 }
 
-/* The rare sums that `at` leads to, there from now on; there must be room for one more. */
-static inline Rare *rare_of(AddressTable *self, uint32_t *at) {
-    if (*at == 0) {
-        *at = (uint32_t)self->n_rare++;
-        self->rare[*at] = (Rare){0};
+/* A request that has something to add to the rare sums. */
+typedef struct {
+    uint32_t number; /* NO_ROW: without an address */
+    uint32_t signs;
+    uint8_t outcome;
+    bool error;
+} Event;
+
+/* Where the rare sums of an address are, or will be. */
+static inline uint32_t *rare_place(AddressTable *self, uint32_t number) {
+    return number == NO_ROW ? &self->rare_nowhere : rare_at(self, number);
+}
+
+/* Add what waits, all at once: the sums of each are two steps away in memory, which is asked for before it is needed. */
+static bool sum_events(AddressTable *self, const Event *events, size_t n) {
+    while (self->n_rare + n > self->room_rare)
+        if (!grow_rare(self)) return false;
+    for (size_t i = 0; i < n; i++) __builtin_prefetch(rare_place(self, events[i].number));
+    for (size_t i = 0; i < n; i++) {
+        uint32_t *place = rare_place(self, events[i].number);
+        if (*place == 0) {
+            *place = (uint32_t)self->n_rare++;
+            self->rare[*place] = (Rare){0};
+        }
+        __builtin_prefetch(&self->rare[*place], 1);
     }
-    return &self->rare[*at];
+    for (size_t i = 0; i < n; i++) {
+        Rare *rare = &self->rare[*rare_place(self, events[i].number)];
+        rare->health_probes += events[i].outcome == HEALTH_PROBE;
+        rare->unparsed_requests += events[i].outcome == UNPARSED_REQUEST;
+        rare->errors += events[i].error;
+        rare->signs |= events[i].signs;
+        rare->crawlers += (events[i].signs & self->crawler) != 0;
+    }
+    return true;
 }
 
 static inline void sum_up(Row *row, const Cells *cells, int64_t i) {
@@ -233,9 +262,11 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
     uint32_t hashes[4 * BATCH];
     uint64_t words[2]; /* little-endian: the low half first */
     bool carried = cells[ADDRESS].step != 0;
+    Event events[EVENTS + BATCH];
+    size_t n_events = 0;
     for (int64_t begin = 0; begin < length; begin += BATCH) {
         int64_t end = least(length, begin + BATCH);
-        if (!make_room(self) || (self->n_rare + BATCH > self->room_rare && !grow_rare(self))) return false;
+        if (!make_room(self)) return false;
         for (; carried && hashed < least(length, end + 2 * BATCH); hashed++) {
             memcpy(words, cell(&cells[ADDRESS], hashed), 16);
             uint32_t hash = (uint32_t)hash_address(self->seed, words[1], words[0]);
@@ -248,13 +279,11 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
         }
         for (int64_t i = begin; i < end; i++) {
             Row *row = &self->nowhere;
-            uint32_t *rare_row = &self->rare_nowhere;
             if (is_there(&cells[ADDRESS], i)) {
                 memcpy(words, cell(&cells[ADDRESS], i), 16);
                 if (numbers[i] == NO_ROW || !is_of(row_at(self, numbers[i]), words[1], words[0]))
                     numbers[i] = find_row(self, hashes[i % (4 * BATCH)], words[1], words[0]);
                 row = row_at(self, numbers[i]);
-                rare_row = rare_at(self, numbers[i]);
             } else {
                 numbers[i] = NO_ROW;
             }
@@ -266,15 +295,14 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
             uint32_t signs = self->agent_signs[agent] | self->request_signs[request];
             if (request) self->tags[request]++;
             if (outcomes[i] == CONSIDERED && status < 500 && signs == 0) continue;
-            Rare *rare = rare_of(self, rare_row);
-            rare->health_probes += outcomes[i] == HEALTH_PROBE;
-            rare->unparsed_requests += outcomes[i] == UNPARSED_REQUEST;
-            rare->errors += status >= 500;
-            rare->signs |= signs;
-            rare->crawlers += (signs & self->crawler) != 0;
+            events[n_events++] = (Event){numbers[i], signs, outcomes[i], status >= 500};
+        }
+        if (n_events >= EVENTS) {
+            if (!sum_events(self, events, n_events)) return false;
+            n_events = 0;
         }
     }
-    return true;
+    return sum_events(self, events, n_events);
 }
 
 PyDoc_STRVAR(add_doc, "add(stream, present)\n--\n\n"

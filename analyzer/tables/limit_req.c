@@ -19,7 +19,7 @@
 #define MAX_LIMITS 128
 #define FORGET_SLACK 60000 /* milliseconds that a line may come late without its key being forgotten too early */
 #define NEW_LOG 60000      /* milliseconds back in time that begin another log: nginx's clock never goes back */
-#define BATCH 32           /* rows whose memory is asked for before it is needed */
+#define BATCH 128          /* rows whose memory is asked for before it is needed */
 #define LANES 8            /* limits that are replayed side by side: the compiler makes vectors of them */
 #define LONGEST (1 << 29)  /* milliseconds after which every limit must have forgotten, so that 32 bits hold all times */
 
