@@ -442,7 +442,8 @@ static void take_first(Span *span) {
     if (comma) span->end = comma;
     size_t size = (size_t)(span->end - span->start);
     const uint8_t *colon = memchr(span->start, ':', size);
-    if (colon && (*span->start == '[' || memchr(colon + 1, ':', (size_t)(span->end - colon - 1)) == NULL)) split_port(span);
+    bool alone = colon && memchr(colon + 1, ':', (size_t)(span->end - colon - 1)) == NULL;
+    if (alone || (size && *span->start == '[')) split_port(span);
     span->present = false;
 }
 
