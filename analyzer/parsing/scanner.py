@@ -136,9 +136,19 @@ def use_native() -> bool:
     wanted = os.environ.get("LOGSCAN_SCANNER", "")
     if wanted not in ("", "native", "portable"):
         raise UsageError(f"LOGSCAN_SCANNER: expected native or portable, got {wanted!r}")
-    if wanted == "native" and SCANNER is None:
-        raise UsageError("LOGSCAN_SCANNER=native: the native scanner was not built when logscan was installed")
+    if wanted == "native":
+        _native()
     return SCANNER is not None and wanted != "portable"
+
+
+def _native() -> Any:
+    """The compiled module."""
+    if SCANNER is None:
+        raise UsageError(
+            "LOGSCAN_SCANNER=native: expected the native scanner, found that it was not built",
+            hint="install a C compiler and then logscan again, or leave the variable out",
+        )
+    return SCANNER
 
 
 class _Same:
@@ -171,11 +181,9 @@ class NativeScanner:
     """scanner.c behind the contract of `Scanner`."""
 
     def __init__(self, layout: Layout, outputs: list[Output]) -> None:
-        if SCANNER is None:
-            raise UsageError("the native scanner was not built when logscan was installed")
         wanted = tuple((int(o.kind), o.field, o.patterns) for o in outputs)
         self._names = [output.name for output in outputs]
-        self._scanner = SCANNER.Scanner(*_program(layout), wanted)
+        self._scanner = _native().Scanner(*_program(layout), wanted)
         self.scan = self._scanner.scan
         self.reject = self._scanner.reject
         self.misfits = self._scanner.misfits
@@ -192,9 +200,7 @@ class NativeSorter:
     """sorter.h behind the contract of `Sorter`."""
 
     def __init__(self, layouts: Sequence[Layout]) -> None:
-        if SCANNER is None:
-            raise UsageError("the native scanner was not built when logscan was installed")
-        self._sorter = SCANNER.Sorter(tuple(map(_program, layouts)))
+        self._sorter = _native().Sorter(tuple(map(_program, layouts)))
 
     def sort(self, text: bytes) -> pl.Series:
         """For each line the number of the first layout that it fits."""
@@ -205,13 +211,11 @@ class NativeUnwrapper:
     """The unwrapper in C behind the contract of `Unwrapper`."""
 
     def __init__(self, layout: Layout, join: str | None = None) -> None:
-        if SCANNER is None:
-            raise UsageError("the native scanner was not built when logscan was installed")
         roles = roles_of(layout, join)
         self._names = roles.origins
         self._origins: list[dict[str, str]] = []
         numbers = tuple(number for _, number in roles.origins)
-        self._unwrapper = SCANNER.Unwrapper(
+        self._unwrapper = _native().Unwrapper(
             *_program(layout), roles.message, numbers, roles.join, roles.cri_tag, roles.stream, roles.time
         )
         self.unwrap = self._unwrapper.unwrap
