@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import LINE, Result, bash, logscan
+from command import LINE, bash, logscan
 
 import analyzer
 from analyzer.jobs.formats import describe
@@ -23,6 +23,7 @@ from analyzer.parsing.json_format import JsonFormat
 from analyzer.parsing.log_format import VARIABLES, compile_format
 from analyzer.readings.missing import Found, missing
 from analyzer.readings.products import OWN_VARIABLES
+from analyzer.report.description import render
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMATS = load_formats()
@@ -36,9 +37,9 @@ SAMPLE_LOGS = [
 UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def found(result: Result) -> dict[str, Any]:
+def found(written: bytes | str) -> dict[str, Any]:
     """Return what was found in the only source, after checking what holds for every answer."""
-    answer: dict[str, Any] = json.loads(result.stdout)
+    answer: dict[str, Any] = json.loads(written)
     assert answer["schema"] == "logscan.formats/1"
     [source] = answer["sources"]
     assert source["lines"] == source["parsed"] + source["rejected"] + source["other"]
@@ -47,9 +48,9 @@ def found(result: Result) -> dict[str, Any]:
     return dict(source)
 
 
-def look(path: Path, *args: str) -> dict[str, Any]:
-    """Return what the command finds in a file."""
-    return found(logscan("formats", path.name, "--format", "json", *args, cwd=path.parent))
+def look(path: Path, **options: Any) -> dict[str, Any]:
+    """Return what the command finds in a file, without a process for each."""
+    return found(render(describe([path], **options), "json"))
 
 
 def written(folder: Path, lines: list[str] | bytes, name: str = "access.log") -> Path:
@@ -114,7 +115,7 @@ def test_a_name_is_no_file(tmp_path: Path) -> None:
     """A known name is that format; the file of that name is meant by its path."""
     written(tmp_path, LINE, "combined")
     assert json.loads(logscan("formats", "combined", "--format", "json", cwd=tmp_path).stdout)["sources"] == []
-    assert found(logscan("formats", "./combined", "--format", "json", cwd=tmp_path))["format"] == "ingress-nginx"
+    assert found(logscan("formats", "./combined", "--format", "json", cwd=tmp_path).stdout)["format"] == "ingress-nginx"
 
 
 @pytest.mark.parametrize("path", SAMPLE_LOGS, ids=lambda path: "-".join(path.parts[-3:-1])[-40:])
@@ -197,7 +198,7 @@ def test_begins_with_other_lines(tmp_path: Path) -> None:
 
 def test_standard_input(tmp_path: Path) -> None:
     """A dash is standard input."""
-    told = found(logscan("formats", "-", "--format", "json", cwd=tmp_path, stdin=LINE * 3))
+    told = found(logscan("formats", "-", "--format", "json", cwd=tmp_path, stdin=LINE * 3).stdout)
     assert (told["uri"], told["format"], told["parsed"]) == ("-", "ingress-nginx", 3)
 
 
@@ -260,7 +261,7 @@ def test_suggestion_is_accepted_by_analyze(tmp_path: Path, lines: list[str]) -> 
     result = logscan("formats", log.name, "--format", "json", cwd=tmp_path)
     assert result.status == 3
     assert result.stderr.startswith("logscan: expected access-log lines, got none that a known format reads")
-    told = found(result)
+    told = found(result.stdout)
     suggestion = told["suggested_format"]
     assert (suggestion["read"], suggestion["lines"]) == (40, 40)
     report = logscan(
@@ -300,7 +301,7 @@ def test_suggested_rule_is_accepted(tmp_path: Path) -> None:
     rules = tmp_path / "rules" / "formats"
     rules.mkdir(parents=True)
     (rules / "mine.toml").write_text(told["suggested_rule"]["toml"], encoding="utf-8")
-    assert look(log, "--rules", str(tmp_path / "rules"))["formats"] == {"mine": 30}
+    assert look(log, rules=[tmp_path / "rules"])["formats"] == {"mine": 30}
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", "lorem ipsum dolor sit amet\n" * 50, "a b c\n" * 9 + "1 2 3\n" * 9])
@@ -308,7 +309,7 @@ def test_no_suggestion_for_what_is_no_access_log(tmp_path: Path, text: str) -> N
     """Prose is no access log, and nothing is made up for it."""
     result = logscan("formats", written(tmp_path, text.encode()).name, "--format", "json", cwd=tmp_path)
     assert result.status == 3
-    assert found(result)["suggested_format"] is None
+    assert found(result.stdout)["suggested_format"] is None
 
 
 def layouts_to_ask() -> list[Any]:
@@ -348,6 +349,15 @@ def test_every_gap_says_what_can_be_done(layout: Any) -> None:
             assert instead is None or instead.where
 
 
+def test_a_logged_chain_still_lacks_the_peer(tmp_path: Path) -> None:
+    """With X-Forwarded-For alone nobody can say who sent it, and what more to log is said."""
+    line = '10.0.0.7 - - [21/Nov/2026:07:08:09 +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8.16.0" "81.2.69.142"'
+    told = look(written(tmp_path, [line] * 3), log_format="main")
+    (trust,) = (gap for gap in told["missing"] if gap["reading"] == "trust")
+    assert trust["text"] == "no $realip_remote_addr: cannot test for forging"
+    assert trust["remedy"] == "log $realip_remote_addr"
+
+
 def test_nginx_is_told_what_to_log(tmp_path: Path) -> None:
     """The recommended string, once in use, leaves nothing to ask for: no gap in trust, none in rate limits."""
     told = look(written(tmp_path, LINE))
@@ -358,7 +368,7 @@ def test_nginx_is_told_what_to_log(tmp_path: Path) -> None:
     assert instead["kind"] == "whole"
     assert "log-format-upstream" in instead["where"]
     line = LINE.decode().strip() + ' "198.51.100.7, 10.0.0.1" 10.0.0.1 1795244889.123'
-    again = look(written(tmp_path, [line] * 3), "--log-format", instead["text"])
+    again = look(written(tmp_path, [line] * 3), log_format=instead["text"])
     assert again["parsed"] == 3
     assert not {"trust", "rate limits"} & {gap["reading"] for gap in again["missing"]}
     assert again["log_instead"] is None
@@ -373,7 +383,7 @@ def test_json_that_nginx_writes(tmp_path: Path) -> None:
     """A custom format that writes JSON in a fixed order is given back as JSON with more members."""
     text = '{"ip": "$remote_addr", "t": "$time_iso8601", "s": "$status"}'
     lines = ['{"ip": "203.0.113.7", "t": "2026-11-21T07:08:09+00:00", "s": "200"}'] * 3
-    instead = look(written(tmp_path, lines), "--log-format", text)["log_instead"]["text"]
+    instead = look(written(tmp_path, lines), log_format=text)["log_instead"]["text"]
     assert json.loads(instead)["realip_remote_addr"] == "$realip_remote_addr"
     assert instead.startswith(text[:-1])
 
@@ -405,7 +415,7 @@ def test_other_products_are_told_in_their_own_words(tmp_path: Path, lines: str, 
 
 def test_no_time_no_agent(tmp_path: Path) -> None:
     """A format without time and user agent says for which readings they are missing."""
-    told = look(written(tmp_path, ["203.0.113.7 200"] * 2), "--log-format", "$remote_addr $status")
+    told = look(written(tmp_path, ["203.0.113.7 200"] * 2), log_format="$remote_addr $status")
     assert {"timeline", "rate limits", "health probes", "trust", "skew"} == {gap["reading"] for gap in told["missing"]}
 
 
@@ -440,7 +450,7 @@ def test_hostile_log(tmp_path: Path, content: bytes) -> None:
     assert not UNSAFE.search(result.stdout.decode() + result.stderr)
     as_json = logscan("formats", path.name, "--format", "json", cwd=tmp_path, timeout=30)
     assert not UNSAFE.search(as_json.stdout.decode())
-    found(as_json)
+    found(as_json.stdout)
 
 
 def test_hostile_name(tmp_path: Path) -> None:
