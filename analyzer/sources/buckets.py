@@ -109,9 +109,13 @@ def _store(
     from obstore.store import AzureStore, GCSStore, S3Store  # noqa: PLC0415
 
     kind: Any = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}[scheme]
+    # obstore writes to Google only with a token, though an emulator asks for none.
+    emulated = scheme == "gs" and "skip_signature" in dict(options)
+    token: dict[str, Any] = {"credential_provider": _token_of_emulators} if emulated else {}
     try:
         store: ObjectStore = kind(
             bucket,
+            **token,
             config=dict(options),
             client_options={"timeout": _TIMEOUT, "read_timeout": _READ_TIMEOUT, **dict(client)},
             retry_config={
@@ -123,6 +127,10 @@ def _store(
     except (BaseError, ValueError, OSError) as error:
         raise failure(Url(scheme, bucket, ""), error) from None
     return store
+
+
+def _token_of_emulators() -> dict[str, str | None]:
+    return {"token": "emulator", "expires_at": None}
 
 
 def list_objects(urls: Iterable[Url]) -> list[Object]:
