@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -274,6 +275,26 @@ def test_effective_client(tmp_path: Path, logged: tuple[str, str], expected: tup
     address, chain = logged
     log = write(tmp_path / "a.log", [forwarded(0, chain, address=address)])
     assert logscan.scan(log).select("client_addr", "client_from").collect().row(0) == expected
+
+
+@pytest.mark.parametrize("query", ["log", "log.head(3)", "log.filter(pl.col('status') > 400).sort('time')"])
+def test_ctrl_c_is_heard_while_nothing_comes(query: str) -> None:
+    """Whoever waits for standard input need not wait any longer, and nothing but the interruption is said."""
+    code = (
+        "import polars as pl, analyzer\nlog = analyzer.scan('-')\nprint('asked', flush=True)\n"
+        f"try:\n    {query}.collect()\nexcept KeyboardInterrupt:\n    print('interrupted')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as asked:
+        assert asked.stdin is not None
+        assert asked.stdout is not None
+        assert asked.stderr is not None
+        asked.stdout.readline()
+        time.sleep(1)
+        asked.send_signal(signal.SIGINT)
+        assert asked.stdout.read() == b"interrupted\n"
+        assert asked.stderr.read() == b""
 
 
 def test_effective_client_trusts_who_is_said_to_be_a_proxy(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def scan(  # noqa: PLR0913 - the options of the command line
     rules: Iterable[str | os.PathLike[str]] = (),
     since: datetime | None = None,
     until: datetime | None = None,
+    in_order: bool = False,
     on_unreadable: OnUnreadable = "warn",
     workers: int | None = None,
 ) -> pl.LazyFrame:
@@ -45,14 +46,13 @@ def scan(  # noqa: PLR0913 - the options of the command line
 
     Columns that a query does not use are not parsed, filters run beside the parsing on several threads, and ``head``
     stops reading. A LazyFrame remembers what times each part of a file has, so that a second query for a range of
-    ``time`` skips the parts outside; no order of the lines is taken for granted.
+    ``time`` skips the parts outside; no order of the lines is taken for granted unless `in_order` says so.
 
     Parameters
     ----------
     source
         A file, a glob, a directory, ``-`` for standard input, a URL (``s3://``, ``gs://``, ``az://``, ``file://``), or
-        several of them; plain or compressed, of any format and envelope. Standard input can be read once, and Ctrl-C
-        waits for its next bytes.
+        several of them; plain or compressed, of any format and envelope. Standard input can be read once.
     cluster
         What ``logscan snapshot`` or ``kubectl get ... -A -o json`` wrote, as a file or loaded: for `node`, for
         `client_addr`, and for the log format that a controller is set to.
@@ -67,6 +67,11 @@ def scan(  # noqa: PLR0913 - the options of the command line
         Folders with more rules, read after the shipped ones.
     since, until
         Only requests in this half-open range of time. A time without a zone is UTC.
+    in_order
+        Lines of each plain file are in order of time, give or take five minutes: also the first query for a range of
+        ``time`` skips what lies outside it. A file is looked at here and there, and read whole where it is seen to be
+        in no order; lines that stand elsewhere in a way that was not seen are missed, so never say it of files that
+        were put together of several.
     on_unreadable
         What is done about lines that cannot be read, which are no rows, and about a source that breaks off: ``warn``
         says for each source how many (`LogscanWarning`), ``raise`` ends the query, ``ignore`` says nothing. Lines of an
@@ -138,7 +143,13 @@ def scan(  # noqa: PLR0913 - the options of the command line
         return Trusted.proxies(given.classifier().label)
 
     reading = Reading(
-        find(names_of(source), span), given.formats(), given.cluster, trusted, on_unreadable, thread_count(workers)
+        find(names_of(source), span),
+        given.formats(),
+        given.cluster,
+        trusted,
+        on_unreadable,
+        thread_count(workers),
+        in_order=in_order,
     )
     frame = register_io_source(reading.frames, schema=COLUMNS, is_pure=True, explain_name="logscan")
     if span[0] is not None:

@@ -6,6 +6,7 @@ import warnings
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -16,7 +17,8 @@ from analyzer.runs.logs import Log, pieces
 from analyzer.runs.piece_scan import Scanned
 from analyzer.runs.row_scan import COLUMNS, RowScan, Wanted
 from analyzer.runs.threads import ordered_map
-from analyzer.runs.time_range import Seen, TimeRange, time_range
+from analyzer.runs.time_order import TimeOrder
+from analyzer.runs.time_range import Seen, TimeRange, file_of, time_range
 from analyzer.sources import Piece
 from analyzer.sources.ahead import Ahead
 
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 
 OnUnreadable = Literal["warn", "ignore", "raise"]
 
-#: Rows of a ``head`` that are read without reading ahead.
+#: Seconds after which Polars is given an empty frame where there are no rows yet: only then does it heed Ctrl-C.
+_PATIENCE = 0.2
+#: Rows of a ``head that are read without reading ahead.
 _FEW = 100_000
 
 
@@ -40,7 +44,7 @@ _FEW = 100_000
 class Reading:
     """What all queries on a LazyFrame share; each reads the logs anew, whatever another is about.
 
-    `trusted` says whose word is taken on who a visitor is.
+    `trusted` says whose word is taken on who a visitor is. Plain files are `in_order` of time where somebody says so.
     """
 
     sources: Sequence[Source]
@@ -50,6 +54,9 @@ class Reading:
     on_unreadable: OnUnreadable
     workers: int
     seen: Seen = field(default_factory=Seen)
+    in_order: bool = False
+    orders: dict[tuple[int, ...], TimeOrder] = field(default_factory=dict)
+    looking: Lock = field(default_factory=Lock)
     shapes: dict[bytes, Shape] = field(default_factory=dict)
     input_read: bool = False
 
@@ -63,10 +70,15 @@ class Reading:
         """
         self._check_input()
         ahead = Ahead(self._read(with_columns, predicate, n_rows), 1)
+        nothing = pl.DataFrame(schema={name: COLUMNS[name] for name in with_columns or COLUMNS})
         try:
-            yield from ahead
+            for frame in ahead.paced(_PATIENCE):
+                yield nothing if frame is None else frame
         finally:
-            ahead.stop()
+            try:
+                ahead.stop()
+            except KeyboardInterrupt:  # Polars raises it as well, where somebody hears it
+                ahead.stop()
 
     def _read(
         self, with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None
@@ -142,13 +154,33 @@ class _Query:
             return None
         piece, seen = work.piece, self._reading.seen
         # Rows passed over count where the first so many are wanted.
-        if isinstance(piece, Piece) and self.left is None and seen.outside(piece, self._range):
-            return Scanned()
+        if isinstance(piece, Piece) and self.left is None and self._range != TimeRange():
+            if seen.outside(piece, self._range):
+                return Scanned()
+            if self._reading.in_order and self._is_outside(piece, work):
+                return Scanned()
         scan = RowScan(work, self._layouts, self._wanted)
         scanned = scan.scan()
         if isinstance(piece, Piece) and scanned.error is None:
             seen.add(piece, (min(scan.moments), max(scan.moments)) if scan.moments else None)
         return scanned
+
+    def _is_outside(self, piece: Piece, work: Work) -> bool:
+        """Whether no row of the piece is within the range where its file is in order of time."""
+        if (key := file_of(piece)) is None or not isinstance(piece.content, tuple):
+            return False
+        wanted = Wanted(("time",), None, self._reading.trusted, _as_it_is)
+
+        def look(part: Piece) -> tuple[int, int] | None:
+            scan = RowScan(work._replace(piece=part), self._layouts, wanted)
+            scan.scan()
+            return (min(scan.moments), max(scan.moments)) if scan.moments else None
+
+        orders = self._reading.orders
+        with self._reading.looking:
+            if key not in orders:
+                orders[key] = TimeOrder(piece.content[0], look)
+        return orders[key].outside(piece, self._range)
 
     def rows(self, scanned: Scanned) -> Iterator[pl.DataFrame]:
         """The rows of a piece that are wanted."""

@@ -100,8 +100,6 @@ class Seen:
 
     def outside(self, piece: Piece, wanted: TimeRange) -> bool:
         """Whether no row of the piece is within the range, by what was seen."""
-        if wanted == TimeRange():
-            return False
         key = _key(piece)
         if key is None or key not in self._spans:
             return False
@@ -113,10 +111,15 @@ class Seen:
         )
 
 
-def _key(piece: Piece) -> tuple[int, ...] | None:
-    """What a piece of a plain file is known by; None for what is read but once."""
+def file_of(piece: Piece) -> tuple[int, ...] | None:
+    """What a plain file is known by for as long as nobody writes to it; None for what is read but once."""
     if not isinstance(piece.content, tuple):
         return None
-    fd, start, stop = piece.content
-    about = os.fstat(fd)
-    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns, start, stop
+    about = os.fstat(piece.content[0])
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def _key(piece: Piece) -> tuple[int, ...] | None:
+    """What a piece of a plain file is known by."""
+    file = file_of(piece)
+    return None if file is None or not isinstance(piece.content, tuple) else (*file, *piece.content[1:])

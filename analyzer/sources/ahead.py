@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -48,7 +48,20 @@ class Ahead(Generic[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         """All items; a second time, none."""
-        while not isinstance(item := self._made.get(), _End):
+        for item in self.paced(None):
+            if item is not None:
+                yield item
+
+    def paced(self, seconds: float | None) -> Iterator[Item | None]:
+        """All items, and None whenever none was made for so long."""
+        while True:
+            try:
+                item = self._made.get(timeout=seconds)
+            except Empty:
+                yield None
+                continue
+            if isinstance(item, _End):
+                break
             self._room.release()
             yield item
         self._made.put(_End(None))
