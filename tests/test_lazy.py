@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
+#: A moment in the middle of `in_order`.
+MIDDLE = BEGIN + timedelta(minutes=5)
 CONTRACT = {
     "time": pl.Datetime("ms", "UTC"),
     "address": pl.UInt128,
@@ -176,6 +178,34 @@ def test_a_range_of_time_skips_what_is_known_to_be_outside(
     nothing = frame.filter(pl.col("time") > BEGIN + timedelta(days=1))
     assert nothing.collect().is_empty()
     assert not asked
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        ([pl.col("time") >= MIDDLE, pl.col("time") < MIDDLE + timedelta(minutes=1)], 60),
+        (
+            [(pl.col("time") >= MIDDLE) & (pl.col("time") <= MIDDLE + timedelta(seconds=9)) & (pl.col("status") < 500)],
+            10,
+        ),
+        ([pl.lit(MIDDLE) <= pl.col("time"), pl.lit(MIDDLE + timedelta(minutes=1)) > pl.col("time")], 60),
+        ([pl.col("time") == MIDDLE], 1),
+    ],
+    ids=["two filters", "one filter of several conditions", "the value first", "one moment"],
+)
+def test_a_range_may_be_written_in_many_ways(
+    wanted: list[pl.Expr], rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[set[str]]
+) -> None:
+    """However both ends of a range are said, two pieces of many at most are read again."""
+    small_pieces(monkeypatch, 12_000)
+    query = logscan.scan(in_order(tmp_path))
+    for condition in wanted:
+        query = query.filter(condition)
+    assert query.collect().height == rows
+    assert len(asked) > 8
+    asked.clear()
+    assert query.collect().height == rows
+    assert 0 < len(asked) <= 2
 
 
 def test_rows_before_a_range_of_time_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
