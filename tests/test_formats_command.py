@@ -103,6 +103,15 @@ def test_format_by_name(known: Any) -> None:
                 assert layout.text in told.texts
 
 
+def test_of_a_long_log_that_nobody_knows_the_beginning_is_shown(tmp_path: Path) -> None:
+    """Where no format reads a line, more is tried than is told of; that there is more is said."""
+    log = written(tmp_path, b"what a line this is\n" * 200_000)
+    told = look(log)
+    assert told["formats"] == {}
+    assert told["whole"] is False
+    assert told["bytes"] < log.stat().st_size
+
+
 def test_name_on_the_terminal(tmp_path: Path) -> None:
     """A format's string stands unbroken on a line of its own, to be copied; an envelope is shown as well."""
     lines = logscan("formats", "ingress-nginx", "cri", cwd=tmp_path).stdout.decode().splitlines()
