@@ -8,7 +8,7 @@ under the visitors' own addresses, as the controllers would count once the addre
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -34,6 +34,8 @@ DISORDER_PCT = 1.0
 """With more requests out of order than this, what is simulated is no longer to be relied on."""
 BRIEF_MS = 100.0
 """Where requests last longer on average, many began in another second than the one that they are logged in."""
+INFERRED_PROXIES = 20
+"""How many proxies are named that were told too late."""
 MOST_REJECTED = 5
 """How many of the keys that a limit rejects most are named."""
 
@@ -82,7 +84,11 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class ByClient:
-    """The same under the visitors' own addresses, as they are behind the proxies."""
+    """The same under the visitors' own addresses, as they are behind the proxies.
+
+    Proxies are those that are known while the log is read. `inferred_proxies`, the busiest first, were told only when
+    all was read: here they stand for their visitors, and a run that is told of them (``--lb``) tries the limits rightly.
+    """
 
     keys: int
     shared_keys: int
@@ -91,6 +97,7 @@ class ByClient:
     suggested: Suggestion | None
     most_rejected: list[RejectedKey] = field(default_factory=list)
     suggested_limits: list[SuggestedLimit] = field(default_factory=list)
+    inferred_proxies: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,7 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
     if clients is not None and clients["address"].count():
         asked = rejections.filter(pl.col("key") == 1)
         behind = ask.read(clients, asked, totals.get("client_requests", 0))
+        behind = replace(behind, inferred_proxies=_inferred_proxies(labelled, clients))
     met = totals.get("requests", 0)
     return RateLimit(
         verdict=_verdict(found.shared_key_pct),
@@ -200,6 +208,14 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
         out_of_order_pct=percent(totals.get("disordered", 0), met),
         suggested_limits=found.suggested_limits,
     )
+
+
+def _inferred_proxies(labelled: pl.DataFrame, clients: pl.DataFrame) -> list[str]:
+    proxies = labelled.filter(pl.col("class").is_in(["node", "lb"]), pl.col("range_class") == "client")
+    found = proxies.join(clients.select("address"), on="address", how="semi").sort(
+        "requests", "address", descending=True
+    )
+    return [to_text(address) for address in found["address"].head(INFERRED_PROXIES)]
 
 
 @dataclass(frozen=True, slots=True)

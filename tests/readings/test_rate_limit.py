@@ -219,6 +219,21 @@ def test_both_keys(labelled: Rows) -> None:
     assert reading(proxy, limits(), 1, GRID, clients=labelled()).by_client is None
 
 
+def test_proxies_that_are_inferred_are_named(labelled: Rows) -> None:
+    """A public proxy that no range tells is counted for its visitors: it is named, the busiest first."""
+    table = labelled(
+        {"address": "203.0.113.1", "requests": 50, "class": "lb", "range_class": "client"},
+        {"address": "203.0.113.2", "requests": 90, "class": "node", "range_class": "client"},
+        {"address": "203.0.113.3", "requests": 99, "class": "lb", "range_class": "client"},
+        {"address": "10.0.0.10", "requests": 100, "class": "lb"},
+        *visitors(3),
+    )
+    behind = [{"address": f"203.0.113.{n}", "requests": 50} for n in (1, 2)]
+    read = reading(table, limits(), 340, GRID, clients=labelled({"address": "10.0.0.10"}, *behind, *visitors(5)))
+    assert read.by_client is not None
+    assert read.by_client.inferred_proxies == ["203.0.113.2", "203.0.113.1"]
+
+
 @pytest.mark.parametrize(
     ("totals", "signals", "told_by", "rejected"),
     [

@@ -111,7 +111,9 @@ def test_rate_limits_say_who_is_hit_and_what_the_log_tells(report: Report) -> No
         suggested=replace(suggested, replicas=1, above_rps=10),
         suggested_limits=[SuggestedLimit("kong", "minute: 9", "minute: 6", "minute: 5", 0.1, 0.0, 3, 2.5)],
         most_rejected=hit,
-        by_client=ByClient(120_000, 1, 0.1, reading.simulations, suggested, hit[1:]),
+        by_client=ByClient(
+            120_000, 1, 0.1, reading.simulations, suggested, hit[1:], [], ["203.0.113.1", "203.0.113.2"]
+        ),
         logged=Logged(7, "error_log", 7, 0, 0, 0, "limit-rps: 100"),
     )
     text = replace(report, rate_limit=full).to_markdown()
@@ -120,6 +122,7 @@ def test_rate_limits_say_who_is_hit_and_what_the_log_tells(report: Report) -> No
         "`minute: 6` (kong, too strict: minute: 5): 3 times as much over all replicas, 2.5 times as they are loaded.\n",
         "(ingress-nginx) per replica: 36 a second over 3 replicas, 21.5 as they are loaded.\n",
         "`limit-rps: 5` rejects most from `10.244.1.0` (node), 7,900 to 8,001 of 9,000 requests, about 266 user agents",
+        "Run again with --lb 203.0.113.1 and 1 more: told to be a proxy too late, it stands for its visitors here.\n",
         "Told by the error log: 7 rejections. The simulated limit that comes nearest: `limit-rps: 100`.\n",
     ):
         assert said in text, said

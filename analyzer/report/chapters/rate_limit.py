@@ -11,7 +11,15 @@ import polars as pl
 from analyzer.readings.rate_limit import DISORDER_PCT
 from analyzer.report.document import TONES, Cell, Figure, Paragraph, Part, Quoted, Section, Share, Verdict, table
 from analyzer.report.sections import READY
-from analyzer.report.sections.rate_limit import SMALLEST, low_to_high, of_classes, over_replicas, told_by, too_strict
+from analyzer.report.sections.rate_limit import (
+    SMALLEST,
+    low_to_high,
+    of_classes,
+    over_replicas,
+    told_by,
+    told_too_late,
+    too_strict,
+)
 from analyzer.report.text import number, percentage, size
 
 if TYPE_CHECKING:
@@ -74,6 +82,8 @@ def _curves(reading: RateLimit) -> list[Figure]:
 def _by_client(reading: ByClient) -> list[Part]:
     """What the limits would do under the visitors' own addresses."""
     parts: list[Part] = [Paragraph((f"Under the visitors' own addresses there are {size(reading.keys, 'key')}.",))]
+    if reading.inferred_proxies:
+        parts.append(Paragraph((f"{': '.join(told_too_late(reading)).capitalize()}.",)))
     if reading.suggested is not None:
         parts.append(_suggestion(reading.suggested))
     parts += map(_suggested_limit, reading.suggested_limits)

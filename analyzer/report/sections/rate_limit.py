@@ -43,9 +43,23 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
         keys = f"by the visitors' own addresses: {number(behind_proxies.keys)} keys instead of {number(reading.keys)}"
         page.section("", [keys, *_suggestion(behind_proxies.suggested)])
         _suggested_limits(page, behind_proxies.suggested_limits)
+        if behind_proxies.inferred_proxies:
+            page.section("", told_too_late(behind_proxies))
         _simulations(page, behind_proxies, named=bool(behind_proxies.keys))
     if reading.logged is not None and reading.logged.rejected is not None:
         page.section("", _logged(reading.logged))
+
+
+def told_too_late(reading: ByClient) -> list[str]:
+    """What to say to logscan so that visitors behind proxies that it had to infer are told apart."""
+    if not reading.inferred_proxies:
+        return []
+    first, *others = reading.inferred_proxies
+    more = f" and {number(len(others))} more" if others else ""
+    return [
+        f"run again with --lb {printable(first)}{more}",
+        "told to be a proxy too late, it stands for its visitors here",
+    ]
 
 
 def low_to_high(each: Simulation) -> str:
