@@ -86,8 +86,9 @@ class GivenLimits:
                     more[name] = rung
                 elif rung.shown:
                     found[places[name]] = rung
-            alone = sum(limit.stands_alone for limit in [*found, *more.values()])
-            if alone <= MOST_ALONE and len(found) + len(more) - alone <= MOST_POLICIES:
+            every = [*found, *more.values()]
+            twins, policies = sum(bool(limit.twin) for limit in every), sum(not limit.stands_alone for limit in every)
+            if twins <= MOST_ALONE and policies <= MOST_POLICIES:
                 found += more.values()
         return found
 

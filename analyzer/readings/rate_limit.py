@@ -20,6 +20,7 @@ from analyzer.readings.logged_limits import Logged, logged
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
 from analyzer.readings.suggested_limits import HARMED_PCT, Replicas, SuggestedLimit, Suggestion, suggested
+from analyzer.tables.limits import Type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,10 +61,12 @@ class Simulation:
 
     Timestamps with whole seconds leave open when in its second a request came: the truth lies about `rejected_low` to
     `rejected_high`, `rejected` is halfway. `certainty` says how sure that is: ``exact`` with timestamps to the
-    millisecond, all three are equal; ``bounds`` for one ``limit-rps`` or ``limit-rpm``, which hold for all times within
-    their seconds that the requests may have come; ``estimate`` for other limits, of which two orders are tried, all of
-    a second at once and evenly spread, and for all where requests last longer than `BRIEF_MS` on average: they are
-    logged when they end, and meet a limit when they begin.
+    millisecond, all three are equal; ``bounds`` where they hold for all times within their seconds that the requests
+    may have come: for one ``limit-rps`` or ``limit-rpm``, for Envoy's bucket of a client where it fills by whole
+    thousandths, and for Kong's windows, which begin with a second, where it is not logged how long requests lasted;
+    ``estimate`` for other limits, of which two orders are tried, all of a second at once and evenly spread, and for all
+    where requests last longer than `BRIEF_MS` on average: they are logged when they end, and meet a limit when they
+    begin.
     `rejected_on_shared_keys_pct` is the share of the rejections, None when there are none. `rejected_keys` may meet a
     rejection, and so may `visitors_rejected_pct` of the keys that are not shared.
     """
@@ -87,7 +90,7 @@ class ByClient:
     """The same under the visitors' own addresses, as they are behind the proxies.
 
     Proxies are those that are known while the log is read. `inferred_proxies`, the busiest first, were told only when
-    all was read: here they stand for their visitors, and a run that is told of them (``--lb``) tries the limits rightly.
+    all was read: here they stand for their visitors. A run that is told of them (``--lb``) tries the limits rightly.
     """
 
     keys: int
@@ -185,6 +188,7 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
         replicas,
         harmed_pct,
         whole_seconds=totals.get("whole_seconds", 0) > 0,
+        lasting=totals.get("lasting", 0) > 0,
         brief=lasted_ms is None or lasted_ms <= BRIEF_MS,
     )
     found = ask.read(labelled, rejections.filter(pl.col("key") == 0), totals.get("requests", 0))
@@ -224,6 +228,7 @@ class _Asked:
     replicas: Replicas | None
     harmed_pct: float
     whole_seconds: bool
+    lasting: bool
     brief: bool
 
     def read(self, labelled: pl.DataFrame, rejections: pl.DataFrame, requests: int) -> ByClient:
@@ -267,7 +272,8 @@ class _Asked:
     def _certainty(self, limit: Limit) -> str:
         if not self.whole_seconds:
             return "exact"
-        return "bounds" if limit.stands_alone and self.brief else "estimate"
+        windows = limit.policy.type in {Type.FIXED, Type.SLIDING} and not self.lasting
+        return "bounds" if self.brief and (windows or limit.twin is not None) else "estimate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,14 @@ LIMITS: dict[str, pl.DataType] = {
     "most": pl.UInt64(),
     "fewest": pl.UInt64(),
 }
-#: What is counted besides: requests that met the limits, those of them that the log has out of order, and rows whose
-#: times are whole seconds; requests that the allowlist spares; and requests that were refused without an upstream, by
-#: status, and by nginx's own word.
+#: What is counted besides: requests that met the limits, those of them that the log has out of order, rows whose times
+#: are whole seconds, and those of them of which it is known how long they lasted; requests that the allowlist spares;
+#: and requests that were refused without an upstream, by status, and by nginx's own word.
 TOTALS = (
     "requests",
     "disordered",
     "whole_seconds",
+    "lasting",
     "allowed",
     "client_requests",
     "client_allowed",
@@ -155,7 +156,9 @@ class LimitTable:
         if any(name in rows.columns for name in _HOPS):
             told = rows.with_columns(self._clients_of(rows))
             self._clients.add(source, self._clients.addresses.add(told).with_columns(asked), exact_times=exact_times)
-        self._totals["whole_seconds"] += 0 if exact_times else rows.height
+        if not exact_times:
+            self._totals["whole_seconds"] += rows.height
+            self._totals["lasting"] += rows.height if "request_time" in rows.columns else 0
         self._count_refused(rows, marks["number"])
 
     def _clients_of(self, rows: pl.DataFrame) -> pl.Series:

@@ -35,6 +35,8 @@ RUNGS = (*range(1, 21), 22, 25, 28, 32, 36, 40, 45, 50, 56, 63, 70, 80, 90, 100,
 AROUND = (10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100, 125, 150, 200, 300, 500, 1000)
 #: So many limits can be tried at once that are a single limit_req, and so many others.
 MOST_ALONE, MOST_POLICIES = 128, 64
+#: Of a single limit_req: thousandths of a request per second, and burst.
+MOST_RATE, MOST_BURST = 10**9, 10**6
 #: ingress-nginx's ``limit-burst-multiplier`` where none is set.
 BURST_MULTIPLIER = 5
 
@@ -96,6 +98,23 @@ class Limit:
     def is_combined(self) -> bool:
         """Whether several limits of ingress-nginx stand together on one Ingress."""
         return self.policy.type is Type.NGINX and len(self.policy.parts) + bool(self.policy.connections) > 1
+
+    @property
+    def twin(self) -> Limit | None:
+        """The single limit_req that decides alike: the limit itself, or that of a bucket for each client.
+
+        A bucket of so many tokens is a burst of one less. It has a twin where it fills by whole thousandths of a token
+        in a second; nginx then rounds nothing.
+        """
+        if self.stands_alone:
+            return self
+        if self.policy.type is not Type.BUCKET or self.policy.shared:
+            return None
+        ((interval, most),) = self.policy.parts
+        rate, rest = divmod(most * 1_000_000, interval)
+        if rest or rate > MOST_RATE or most > MOST_BURST:
+            return None
+        return replace(self, policy=Policy(Type.NGINX, ((rate, most - 1),)), burst=most - 1)
 
     @property
     def stands_alone(self) -> bool:

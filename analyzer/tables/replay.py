@@ -38,15 +38,17 @@ class LogReplay:
     def __init__(self, limits: Sequence[Limit], *, exact_times: bool) -> None:
         # Of a ladder the rungs stand together, the strictest first: the laxest that rejects is all that is looked up.
         order = sorted(range(len(limits)), key=lambda place: _of_ladder(limits[place]))
-        alone = [place for place in order if limits[place].stands_alone]
+        # Whole seconds leave bounds, which are known of a single limit_req.
+        twins = {place: limits[place].twin for place in order if limits[place].stands_alone or not exact_times}
+        grid = [twin for twin in twins.values() if twin is not None]
+        alone = [place for place, twin in twins.items() if twin is not None]
         self._exact = exact_times
         self._alone = pl.Series(alone, dtype=pl.UInt16)
-        grid = [limits[place] for place in alone]
         ladders = _numbers(grid)
         self._simulator = new_simulator(grid, whole_seconds=not exact_times, ladders=ladders) if grid else None
         #: The limits that are decided request by request: those of each key, and those that all requests share.
         self._places = [
-            [place for place in order if not limits[place].stands_alone and limits[place].policy.shared is shared]
+            [place for place in order if place not in alone and limits[place].policy.shared is shared]
             for shared in (False, True)
         ]
         self._ladders = [_numbers([limits[place] for place in places]) for places in self._places]

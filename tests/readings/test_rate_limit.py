@@ -13,7 +13,7 @@ from analyzer.addresses.ranges import to_number
 from analyzer.readings.rate_limit import RateLimit, rate_limit
 from analyzer.readings.suggested_limits import Replicas, replicas_of
 from analyzer.tables.limited import LIMITS
-from analyzer.tables.limits import Limit, connections_limit, kong_limits, ladder_around, rps_limit
+from analyzer.tables.limits import Limit, connections_limit, envoy_limit, kong_limits, ladder_around, rps_limit
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -291,6 +291,21 @@ def test_how_sure_a_simulation_is(labelled: Rows, whole_seconds: int, said: list
     totals = {"requests": 3, "whole_seconds": whole_seconds}
     read = rate_limit(labelled(*visitors(3)), limits(), totals, [rps(5), connections_limit(3)])
     assert [each.certainty for each in read.simulations] == said
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_how_sure_windows_and_buckets_are(labelled: Rows, lasting: bool) -> None:  # noqa: FBT001
+    """Kong's windows are certain unless requests began before their second; Envoy's bucket where nginx can count so."""
+    tried = [
+        *kong_limits([("second", 5), ("minute", 9)]),
+        envoy_limit("second", 5, shared=False),
+        envoy_limit("minute", 5, shared=False),
+        envoy_limit("second", 5, shared=True),
+    ]
+    totals = {"requests": 3, "whole_seconds": 3, "lasting": 3 * lasting}
+    read = rate_limit(labelled(*visitors(3)), limits(), totals, tried)
+    of_windows = "estimate" if lasting else "bounds"
+    assert [each.certainty for each in read.simulations] == [of_windows] * 2 + ["bounds", "estimate", "estimate"]
 
 
 def test_long_requests_make_bounds_an_estimate(labelled: Rows) -> None:

@@ -180,7 +180,51 @@ def test_a_request_lasts_a_minute_at_most() -> None:
 def test_whole_seconds_give_two_orders() -> None:
     """All of a second at its beginning is the most a bucket sees at once, evenly spread the least."""
     requests: Requests = [(second * 1000, 1, 0, 0.0) for second in range(3) for _ in range(4)]
-    assert run([envoy_limit("second", 2, shared=False)], requests, exact_times=False) == {(0, 1): (6, 5)}
+    assert run([envoy_limit("second", 2, shared=True)], requests, exact_times=False) == {(0, 1): (6, 5)}
+
+
+def test_twins() -> None:
+    """A bucket for each client decides as a limit_req does that fills as fast, where nginx can count so."""
+    twin = envoy_limit("minute", 30, shared=False).twin
+    assert twin is not None
+    assert twin.policy.parts == ((500, 29),)
+    assert rps_limit(5).twin == rps_limit(5)
+    for limit in (envoy_limit("minute", 10, shared=False), envoy_limit("second", 2, shared=True), connections_limit(5)):
+        assert limit.twin is None
+    assert envoy_limit("second", 10_000_000, shared=False).twin is None
+
+
+BOUNDED = [
+    *(envoy_limit("second", most, shared=False) for most in (1, 2, 5)),
+    envoy_limit("minute", 6, shared=False),
+    *kong_limits([("second", 2)]),
+    *kong_limits([("second", 2), ("minute", 5)]),
+    *kong_sliding_limits([(2, 3), (60, 9)]),
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 7, 200, 499, 500, 998, 999, 1000, 1001, 2500, 60_000]), st.integers(1, 6)),
+        max_size=30,
+    ),
+    st.sampled_from(["portable", "native"]),
+)
+def test_the_truth_lies_within_the_bounds(steps: list[tuple[int, int]], kind: str) -> None:
+    """Of requests that take no time as many are rejected as is said of them in whole seconds, whenever they came."""
+    now, times = 0, []
+    for step, count in steps:
+        now += step
+        times += [now] * count
+    with patch.dict(os.environ, {"LOGSCAN_SCANNER": kind}):
+        exact = run(BOUNDED, [(time, 1, 0, 0.0) for time in times], exact_times=True)
+        whole = run(BOUNDED, [(time // 1000 * 1000, 1, 0, 0.0) for time in times], exact_times=False)
+    for place, limit in enumerate(BOUNDED):
+        most, fewest = whole.get((place, 1), (0, 0))
+        true = exact.get((place, 1), (0, 0))[0]
+        assert fewest <= true <= most
+        assert limit.twin is not None or fewest == most
 
 
 def test_a_shared_bucket_is_one_for_all() -> None:
