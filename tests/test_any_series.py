@@ -55,6 +55,18 @@ def test_other_dtypes_are_refused(database: Path) -> None:
         logscan.geo(pl.Series([1, 2]), geoip=database)
 
 
+@pytest.mark.parametrize("given", [["8.8.8.8"], pl.col("address"), pl.DataFrame({"address": ["8.8.8.8"]})])
+def test_what_is_no_series_is_refused(given: Any, database: Path) -> None:
+    """A list, an expression or a frame is told from a Series by name."""
+    name = type(given).__name__
+    with pytest.raises(logscan.LogscanError, match=f"classify: expected a Series of addresses, got {name}"):
+        logscan.classify(given)
+    with pytest.raises(logscan.LogscanError, match=f"geo: expected a Series of addresses, got {name}"):
+        logscan.geo(given, geoip=database)
+    with pytest.raises(logscan.LogscanError, match=f"expected two Series, of keys and of times, got {name}"):
+        logscan.simulate_limit(given, given, limit_rps=1)
+
+
 @pytest.mark.parametrize("fraction", [0, 7])
 @pytest.mark.parametrize("keys", [["a", "b"], [1, 2], [b"a", b"b"]], ids=str)
 def test_a_limit_on_any_keys(keys: list[Any], fraction: int) -> None:

@@ -105,6 +105,8 @@ def address_numbers(addresses: pl.Series, asked_by: str) -> pl.Series:
     UsageError
         Where they are neither; names the function that was asked.
     """
+    if not isinstance(addresses, pl.Series):
+        raise UsageError(f"{asked_by}: expected a Series of addresses, got {type(addresses).__name__}")
     if addresses.dtype == pl.UInt128:
         return addresses
     if addresses.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):

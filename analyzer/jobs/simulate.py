@@ -47,6 +47,9 @@ def simulate_limit(
     >>> found["requests"].sum(), found["rejected_low"].sum(), found["rejected_high"].sum()
     (334, 33, 34)
     """
+    for given in (keys, times):
+        if not isinstance(given, pl.Series):
+            raise UsageError(f"simulate_limit: expected two Series, of keys and of times, got {type(given).__name__}")
     if not isinstance(times.dtype, pl.Datetime):
         raise UsageError(f"simulate_limit: expected times as Datetime, got {times.dtype}")
     if keys.len() != times.len():
