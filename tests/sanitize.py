@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = (
     "tests/parsing/test_scanner.py",
+    "tests/parsing/test_scanner_values.py",
     "tests/parsing/test_agreement.py",
     "tests/parsing/test_json_scanner.py",
     "tests/parsing/test_json_agreement.py",
