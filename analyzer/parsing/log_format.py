@@ -40,7 +40,7 @@ class Type(IntEnum):
     NANOS = 13
     TIME_ANY = 14  #: ISO 8601 in its looser forms, the time of a common log, or an epoch number by its digits
     NAME = 15  #: one or more of ``A-Za-z0-9._-``
-    BLANKS = 16
+    BLANKS = 16  #: and a byte order mark
     STREAM = 17  #: ``stdout`` or ``stderr``
     CRI_TAG = 18  #: ``F`` or ``P``, perhaps with more tags, and the blank behind it
     SYSLOG_TIME = 19  #: ``Nov 21 07:08:09``: it names no year, so it is no time

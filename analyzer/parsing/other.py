@@ -41,6 +41,11 @@ _KINDS = {
         r"(?:\"logger\":\"(?:[^h\"][^\"]*|http(?:\.(?:[^l\"][^\"]*|log(?:\.error[^\"]*)?))?)\",)?\"msg\":\""
         r"|^Proxy \S+ started\.$"  # HAProxy
     ),
+    # what is said of a log instead of a line of it: stern, kubectl, the kubelet (pkg/kubelet/kuberuntime/logs/logs.go)
+    "collector": (
+        r"^(?:[+-] \S+ )?\x{203A} \S+$|^Defaulted container \"|^Found \d+ pods, using pod/|^Error from server "
+        r"|^unable to retrieve container logs for |^failed to (?:watch file|try resolving symlinks|open log file) "
+    ),
     # HAProxy's connection errors (doc/configuration.txt, section 8.2.6, "Error log format")
     "connection-error": r"^\S+:\d+ \[\d\d/\w{3}/\d{4}:[\d:.]+\] \S+/\S+: ",
     # of an export: CloudFront, an ELB's trial of its bucket, an array written over several lines

@@ -227,9 +227,10 @@ static const uint8_t *read_name(const uint8_t *p, const uint8_t *end) {
     return p > start ? p : NULL;
 }
 
+/* Behind them may stand the mark that a text of RFC 5424 is UTF-8. */
 static const uint8_t *read_blanks(const uint8_t *p, const uint8_t *end) {
     while (p < end && *p == ' ') p++;
-    return p;
+    return starts_with(p, end, (const uint8_t *)"\xEF\xBB\xBF", 3) ? p + 3 : p;
 }
 
 static const uint8_t *read_stream_name(const uint8_t *p, const uint8_t *end) {

@@ -77,6 +77,15 @@ def sort(*pieces: bytes) -> tuple[OtherLines, list[bytes]]:
         (b"2026/11/21 07:08:09 [notice] 1#1: start worker processes\n", "error-log"),
         (b"2026/11/21 07:08:09 [emerg] 1#1: \xff\xfe no UTF-8\n", "error-log"),
         (KLOG, "controller"),
+        ("+ web-0 \u203a nginx\n".encode(), "collector"),
+        ("\u203a nginx\n".encode(), "collector"),  # of what stern takes off, when it is taken for its own
+        (b'Defaulted container "controller" out of: controller, init (init)\n', "collector"),
+        (b"Found 3 pods, using pod/web-0\n", "collector"),
+        (b"unable to retrieve container logs for containerd://4d1b\n", "collector"),
+        (
+            b'failed to try resolving symlinks in path "/var/log/pods/x/0.log": lstat: no such file or directory\n',
+            "collector",
+        ),
         (b"W1121 07:08:09.123456       7 x.go:1] a [error] in words\n", "controller"),
         (b"E0101 00:00:00.000000 1234567 y.go:99] z\r\n", "controller"),
         *((line, "controller") for line in BANNER if line.strip()),
