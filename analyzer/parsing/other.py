@@ -33,7 +33,7 @@ _KINDS = {
     ),
     "server": (
         r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[[A-Z]+\] "  # gunicorn, Hypercorn
-        r"|^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL): +[A-Z][a-z]"  # Uvicorn
+        r"|^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL): +(?:[A-Z][a-z]|connection )"  # Uvicorn
         r"|^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\]\[\d+\]\[\w+\]\["  # Envoy
         r"|^time=\"\d{4}-\d\d-\d\dT|^\d{4}-\d\d-\d\dT\S+ (?:TRC|DBG|INF|WRN|ERR|FTL) "  # Traefik 2 and 3
         # Caddy, all loggers but http.log.access

@@ -77,6 +77,7 @@ def sort(*pieces: bytes) -> tuple[OtherLines, list[bytes]]:
         (b"2026/11/21 07:08:09 [notice] 1#1: start worker processes\n", "error-log"),
         (b"2026/11/21 07:08:09 [emerg] 1#1: \xff\xfe no UTF-8\n", "error-log"),
         (KLOG, "controller"),
+        (b"INFO:     connection open\n", "server"),
         ("+ web-0 \u203a nginx\n".encode(), "collector"),
         ("\u203a nginx\n".encode(), "collector"),  # of what stern takes off, when it is taken for its own
         (b'Defaulted container "controller" out of: controller, init (init)\n', "collector"),
