@@ -149,6 +149,19 @@ def test_a_ladder_tells_the_laxest_rung_that_rejects(log: tuple[Requests, bool],
                 assert max(told, default=0) == max(known, default=0)
 
 
+@pytest.mark.parametrize("kind", ["portable", "native"])
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_ladder_is_one_row(kind: str, exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """Of an address that meets most rungs of all ladders each leaves one row, or one for each bound."""
+    monkeypatch.setenv("LOGSCAN_SCANNER", kind)
+    log = LogReplay(LADDERS, exact_times=exact)
+    log.add(frame([(0, 1, 0, 0.5)] * 2000))
+    rows = log.finish()["limit"].to_list()
+    hidden = [LADDERS[place].ladder for place in rows if not LADDERS[place].shown]
+    assert len(set(hidden)) == 8
+    assert max(map(hidden.count, hidden)) <= (1 if exact else 2)
+
+
 def test_ladders_of_limits() -> None:
     """Around a limit stand limits of the same windows; of them the one asked for is shown."""
     around = ladder_around(kong_limits([("second", 5), ("minute", 100)])[1])
