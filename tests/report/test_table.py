@@ -367,7 +367,7 @@ def test_a_suggestion_says_what_is_too_strict(report: Report) -> None:
     reading = replace(report.rate_limit, suggested=exact, suggested_limits=[other])
     text = words(replace(report, rate_limit=reading))
     assert "too strict: 11" not in text
-    assert "smallest limit that spares visitors: minute: 60 too strict: minute: 50" in text
+    assert "smallest for kong: minute: 60 too strict: minute: 50" in text
     assert "3 times as much over all replicas, 2.5 times as they are loaded" in text
     coarse = replace(reading, suggested=replace(exact, above_rps=10))
     assert "limit-rps 12 too strict: 10" in words(replace(report, rate_limit=coarse))

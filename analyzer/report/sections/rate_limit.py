@@ -90,7 +90,7 @@ def over_replicas(suggested: SuggestedLimit) -> str:
 
 def _suggested_limits(page: Page, suggested: Sequence[SuggestedLimit]) -> None:
     for each in suggested:
-        limit = f"{SMALLEST}: {printable(each.limit, limit=60)}"
+        limit = f"smallest for {each.controller}: {printable(each.limit, limit=60)}"
         page.section("", [text for text in (limit, too_strict(each), over_replicas(each)) if text])
 
 
