@@ -97,7 +97,10 @@ class LogReplay:
         places, ladders = self._places[shared], self._ladders[shared]
         if any(ladders):
             bits = _laxest(bits, ladders)
+        met = int(bits.select(pl.col("rejected").bitwise_or()).item())
         for bit, place in enumerate(places):
+            if not met >> bit & 1:
+                continue
             found = bits.filter((pl.col("rejected") & pl.lit(1 << bit, pl.UInt64)) > 0).group_by("number")
             counts = found.agg(
                 limit=pl.lit(place, pl.UInt16()),
