@@ -14,7 +14,8 @@
 #include <Python.h>
 
 #include "../arrow.h"
-#include "columns.h"
+#include "../columns.h"
+#include "../module.h"
 #include "layout.h"
 #include "rows.h"
 #include "sorter.h"
@@ -181,8 +182,7 @@ static PyObject *scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     PyObject *prefix, *fields, *outputs;
     (void)kwargs;
     if (!PyArg_ParseTuple(args, "OO!O!", &prefix, &PyTuple_Type, &fields, &PyTuple_Type, &outputs)) return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Scanner *self = (Scanner *)alloc(type, 0);
+    Scanner *self = new_object(type);
     if (self == NULL) return NULL;
     Py_INCREF(args);
     self->program = args;
@@ -206,10 +206,7 @@ static void scanner_dealloc(PyObject *object) {
     json_free(self->layout.json);
     Py_XDECREF(self->texts);
     Py_XDECREF(self->program);
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_object(object);
-    Py_DECREF(type);
 }
 
 PyDoc_STRVAR(scan_doc, "scan(text, start, stop, offset)\n--\n\n"
@@ -317,14 +314,6 @@ static PyType_Spec scanner_spec = {
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = scanner_slots,
 };
-
-static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
-    PyObject *type = PyType_FromSpec(spec);
-    if (type == NULL) return -1;
-    int status = PyModule_AddObject(module, name, type);
-    if (status < 0) Py_DECREF(type);
-    return status;
-}
 
 static int module_exec(PyObject *module) {
     if (add_type(module, "Scanner", &scanner_spec) < 0 || add_type(module, "Sorter", &sorter_spec) < 0) return -1;

@@ -6,7 +6,8 @@
 #ifndef LOGSCAN_SORTER_H
 #define LOGSCAN_SORTER_H
 
-#include "columns.h"
+#include "../columns.h"
+#include "../module.h"
 #include "layout.h"
 
 #define FITS_NONE UINT16_MAX
@@ -188,8 +189,7 @@ static PyObject *sorter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *layouts;
     (void)kwargs;
     if (!PyArg_ParseTuple(args, "O!", &PyTuple_Type, &layouts)) return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Sorter *self = (Sorter *)alloc(type, 0);
+    Sorter *self = new_object(type);
     if (self == NULL) return NULL;
     Py_INCREF(args);
     self->program = args;
@@ -207,10 +207,7 @@ static void sorter_dealloc(PyObject *object) {
     free(self->layouts);
     buffer_free(&self->found);
     Py_XDECREF(self->program);
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_object(object);
-    Py_DECREF(type);
 }
 
 PyDoc_STRVAR(sort_doc, "sort(text)\n--\n\n"

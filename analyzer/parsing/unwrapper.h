@@ -7,7 +7,8 @@
 #ifndef LOGSCAN_UNWRAPPER_H
 #define LOGSCAN_UNWRAPPER_H
 
-#include "columns.h"
+#include "../columns.h"
+#include "../module.h"
 #include "layout.h"
 #include "origins.h"
 
@@ -310,8 +311,7 @@ static PyObject *unwrapper_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     if (!PyArg_ParseTuple(args, "OO!iO!iiii", &prefix, &PyTuple_Type, &fields, &message, &PyTuple_Type, &origins, &join,
                           &cri_tag, &stream, &time))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Unwrapper *self = (Unwrapper *)alloc(type, 0);
+    Unwrapper *self = new_object(type);
     if (self == NULL) return NULL;
     Py_INCREF(args);
     self->program = args;
@@ -338,10 +338,7 @@ static void unwrapper_dealloc(PyObject *object) {
     json_free(self->layout.json);
     Py_XDECREF(self->origin_list);
     Py_XDECREF(self->program);
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_object(object);
-    Py_DECREF(type);
 }
 
 static PyObject *no_room(size_t need, size_t size) {

@@ -17,7 +17,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "../arrow.h"
+#include "../columns.h"
+#include "../module.h"
 #include "address_hash.h"
 
 #define NO_ROW UINT32_MAX
@@ -320,19 +321,10 @@ static PyObject *table_add(PyObject *self, PyObject *args) {
         if (adding.present >> column & 1) formats[n_columns++] = EXPECTED[column].format;
     PyObject *done = read_stream(stream, formats, n_columns, add_chunk, &adding), *added = NULL;
     if (done != NULL) {
-        struct ArrowSchema *schema;
-        struct ArrowArray *array;
         Py_DECREF(done);
+        Flat columns[] = {{"number", "I", .values = &adding.numbers}, {"outcome", "C", .values = &adding.outcomes}};
         /* A frame of no rows comes without a chunk, and a column must have a buffer. */
-        bool made = buffer_grow(&adding.numbers, 0, 1) && buffer_grow(&adding.outcomes, 0, 1) &&
-                    struct_new(2, &schema, &array);
-        if (made) array->length = (int64_t)adding.n;
-        if (made && schema_set(schema->children[0], "I", "number") && schema_set(schema->children[1], "C", "outcome") &&
-            array_set(array->children[0], array->length, 0, 2, (Buffer *[]){NULL, &adding.numbers}) &&
-            array_set(array->children[1], array->length, 0, 2, (Buffer *[]){NULL, &adding.outcomes}))
-            added = struct_capsules(schema, array);
-        else
-            PyErr_NoMemory();
+        added = flat_reserve(columns, 2, 0) ? export_flat(columns, 2, adding.n) : PyErr_NoMemory();
     }
     buffer_free(&adding.numbers);
     buffer_free(&adding.outcomes);
@@ -348,19 +340,13 @@ static PyObject *table_since(PyObject *object, PyObject *row) {
     size_t from = PyLong_AsSize_t(row);
     if (PyErr_Occurred()) return NULL;
     size_t n = self->n_rows > from ? self->n_rows - from : 0;
-    struct ArrowSchema *schema;
-    struct ArrowArray *array;
     Buffer values = buffer_new(n * 16 + 1);
-    if (values.data == NULL || !struct_new(1, &schema, &array)) return PyErr_NoMemory();
+    if (values.data == NULL) return PyErr_NoMemory();
     for (size_t i = 0; i < n; i++) {
         uint64_t words[2] = {row_at(self, from + i)->low, row_at(self, from + i)->high};
         memcpy(values.data + 16 * i, words, 16);
     }
-    array->length = (int64_t)n;
-    if (!schema_set(schema->children[0], "_plu128", "address") ||
-        !array_set(array->children[0], (int64_t)n, 0, 2, (Buffer *[]){NULL, &values}))
-        return PyErr_NoMemory();
-    return struct_capsules(schema, array);
+    return export_flat(&(Flat){"address", "_plu128", .values = &values}, 1, n);
 }
 
 static Py_ssize_t table_length(PyObject *self) { return (Py_ssize_t)((AddressTable *)self)->n_rows; }
@@ -487,8 +473,7 @@ static PyObject *table_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTuple(args, "(KK)O!O!II", &seed[0], &seed[1], &PyTuple_Type, &agent_signs, &PyTuple_Type, &request_signs,
                           &probes, &crawler))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    AddressTable *self = (AddressTable *)alloc(type, 0);
+    AddressTable *self = new_object(type);
     if (self == NULL) return NULL;
     self->nowhere = (Row){.first_time = INT64_MAX, .last_time = INT64_MIN};
     self->seed[0] = seed[0];
@@ -504,10 +489,7 @@ static PyObject *table_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 static void table_dealloc(PyObject *object) {
     free_rows((AddressTable *)object);
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_object(object);
-    Py_DECREF(type);
 }
 
 static PyMethodDef table_methods[] = {
@@ -534,15 +516,7 @@ static PyType_Spec table_spec = {
     .slots = table_slots,
 };
 
-static int module_exec(PyObject *module) {
-    PyObject *type = PyType_FromSpec(&table_spec);
-    if (type == NULL) return -1;
-    if (PyModule_AddObject(module, "AddressTable", type) < 0) {
-        Py_DECREF(type);
-        return -1;
-    }
-    return 0;
-}
+static int module_exec(PyObject *module) { return add_type(module, "AddressTable", &table_spec); }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};
 

@@ -29,7 +29,7 @@ from analyzer.addresses.networks import CLASSES
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, new_address_table
 from analyzer.tables.chains import Chains, ChainTable, chain_outputs
-from analyzer.tables.columns import Outcome, has_exact_times, name_signals, narrow_outputs
+from analyzer.tables.columns import has_exact_times, name_signals, narrow_outputs
 from analyzer.tables.limited import LimitTable, limit_outputs
 from analyzer.tables.loads import READ, Loads, new_load_table
 from analyzer.tables.timeline import Labels, TimelineTable
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from analyzer.tables.limits import Limit
 
 _SOURCES = {"source": pl.UInt32(), "considered": COUNT}
-#: The label (`analyzer.tables.timeline`) of no address, and those of addresses that may be a node's.
-_NOBODY = 2 * CLASSES.index("unknown") + 1
+#: Labels (`analyzer.tables.timeline`) of rows that are considered, and of those whose address may be a node's.
+_CONSIDERED = [2 * number for number in range(len(CLASSES))]
 _ENTRANCES = [2 * CLASSES.index(name) for name in ("node", "private")]
 #: Rows that wait until their addresses are labelled: many small files would cost more by the frame than by the row.
 _ROWS = 100_000
@@ -110,9 +110,9 @@ class Fold:
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
         self._chains = ChainTable(labels)
-        self._loads = new_load_table("source")
-        self._entries = new_load_table("number")
-        self._labels = pl.Series([_NOBODY], dtype=pl.UInt8)
+        self._loads = new_load_table("source", _CONSIDERED)
+        self._entries = new_load_table("number", _ENTRANCES)
+        self._labelled = 0  # addresses
         self._sources: dict[int, int] = {}
         self._waiting: list[tuple[int, pl.DataFrame]] = []
         self._rows_waiting = 0
@@ -135,16 +135,16 @@ class Fold:
         """Count the rows that wait."""
         if not self._waiting:
             return
-        known = len(self._labels) - 1
-        labels = self._timeline.label(self._addresses.since(known))
-        self._labels = pl.concat([self._labels.head(known), labels, self._labels.tail(1)], rechunk=True)
+        self._timeline.label(self._addresses.since(self._labelled))
+        self._labelled = len(self._addresses)
+        parts = []
         for source, rows in self._waiting:
-            self._sources[source] = self._sources.get(source, 0) + self._timeline.add(rows)
-        rows = pl.concat(rows.with_columns(source=pl.lit(source, pl.UInt32())) for source, rows in self._waiting)
-        labels = self._labels.gather(rows["number"].clip(upper_bound=len(self._labels) - 1))
-        considered = (rows["outcome"] == Outcome.CONSIDERED) & (labels % 2 == 0)
-        self._loads.add(rows, considered)
-        self._entries.add(rows, considered & labels.is_in(_ENTRANCES))
+            considered, labels = self._timeline.add(rows)
+            self._sources[source] = self._sources.get(source, 0) + considered
+            parts.append(rows.with_columns(labels.alias("label"), source=pl.lit(source, pl.UInt32())))
+        rows = pl.concat(parts)
+        self._loads.add(rows, rows["label"])
+        self._entries.add(rows, rows["label"])
         self._waiting, self._rows_waiting = [], 0
 
     def put_limits_off(self) -> None:

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../arrow.h"
+#include "../module.h"
 
 #define MAX_LIMITS 128
 #define FORGET_SLACK 60000 /* milliseconds that a line may come late without its key being forgotten too early */
@@ -343,8 +344,7 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
         PyErr_SetString(PyExc_ValueError, "expected between 1 and 128 limits");
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Simulator *self = (Simulator *)alloc(type, 0);
+    Simulator *self = new_object(type);
     if (self == NULL) return NULL;
     self->n_limits = (int)n;
     self->n_groups = (self->n_limits + LANES - 1) / LANES;
@@ -389,10 +389,7 @@ static void simulator_dealloc(PyObject *object) {
     free(self->slots);
     free(self->states);
     free(self->found);
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_object(object);
-    Py_DECREF(type);
 }
 
 PyDoc_STRVAR(add_doc, "add(stream)\n--\n\n"
@@ -597,15 +594,7 @@ static PyType_Spec simulator_spec = {
     .slots = simulator_slots,
 };
 
-static int module_exec(PyObject *module) {
-    PyObject *type = PyType_FromSpec(&simulator_spec);
-    if (type == NULL) return -1;
-    if (PyModule_AddObject(module, "Simulator", type) < 0) {
-        Py_DECREF(type);
-        return -1;
-    }
-    return 0;
-}
+static int module_exec(PyObject *module) { return add_type(module, "Simulator", &simulator_spec); }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};
 

@@ -69,29 +69,29 @@ class Loads:
 class LoadTable(Protocol):
     """Adds up rows by a column of numbers."""
 
-    def add(self, rows: pl.DataFrame, wanted: pl.Series) -> None:
-        """Add those rows that are wanted: the key, ``time``, and the columns of `READ`."""
+    def add(self, rows: pl.DataFrame, labels: pl.Series) -> None:
+        """Add those rows whose labels (UInt8) are wanted: the key, ``time``, and the columns of `READ`."""
 
     def table(self, addresses: pl.Series | None = None) -> Loads:
         """The table of all rows so far; where keys are the numbers of addresses, with these in their place."""
 
 
-def new_load_table(key: str) -> LoadTable:
-    """An empty table of the numbers in the column `key`."""
-    return NativeLoadTable(key) if _NATIVE is not None and use_native() else PortableLoadTable(key)
+def new_load_table(key: str, wanted: Sequence[int]) -> LoadTable:
+    """An empty table of the numbers in the column `key`, for rows with these labels (`analyzer.tables.timeline`)."""
+    return (NativeLoadTable if _NATIVE is not None and use_native() else PortableLoadTable)(key, wanted)
 
 
 class NativeLoadTable:
     """loads.c behind the contract of `LoadTable`."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, wanted: Sequence[int]) -> None:
         self._key = key
-        self._loads = _NATIVE.Loads(tuple(seconds * 1000 for seconds in BUCKET_SECONDS), MOST, random_seed())
+        widths = tuple(seconds * 1000 for seconds in BUCKET_SECONDS)
+        self._loads = _NATIVE.Loads(widths, MOST, sum(1 << label for label in wanted), random_seed())
 
-    def add(self, rows: pl.DataFrame, wanted: pl.Series) -> None:
+    def add(self, rows: pl.DataFrame, labels: pl.Series) -> None:
         """Add rows."""
-        read = rows.select(self._key, "time", *READ, wanted.cast(pl.UInt8).alias("wanted"))
-        self._loads.add(read.__arrow_c_stream__())
+        self._loads.add(rows.select(self._key, "time", *READ, labels.alias("label")).__arrow_c_stream__())
 
     def table(self, addresses: pl.Series | None = None) -> Loads:
         """The table."""
@@ -102,15 +102,17 @@ class NativeLoadTable:
 class PortableLoadTable:
     """The same with group_by."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, wanted: Sequence[int]) -> None:
+        self._wanted = list(wanted)
         self._schema = {key: pl.UInt32(), **SUMS}
         self._key = key
         self._width = 0
         self._parts = [pl.DataFrame(schema=self._schema)]
         self._height = 0
 
-    def add(self, rows: pl.DataFrame, wanted: pl.Series) -> None:
+    def add(self, rows: pl.DataFrame, labels: pl.Series) -> None:
         """Add rows."""
+        wanted = labels.is_in(self._wanted)
         if not wanted.any():
             return
         bucket = pl.col("time").to_physical() // (BUCKET_SECONDS[0] * 1000) + _BUCKETS // 2

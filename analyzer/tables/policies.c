@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../arrow.h"
+#include "../module.h"
 
 #define MAX_POLICIES 64
 #define MAX_PARTS 8
@@ -347,8 +348,7 @@ static PyObject *policies_new(PyTypeObject *type, PyObject *args, PyObject *kwar
         PyErr_SetString(PyExc_ValueError, "expected between 1 and 64 policies");
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Policies *self = (Policies *)alloc(type, 0);
+    Policies *self = new_object(type);
     if (self == NULL) return NULL;
     self->seed = seed | 1;
     self->per_key = 2;
@@ -366,10 +366,7 @@ static void policies_dealloc(PyObject *object) {
     free(self->keys);
     free(self->slots);
     free(self->active);
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_object(object);
-    Py_DECREF(type);
 }
 
 PyDoc_STRVAR(decide_doc, "decide(stream, rows)\n--\n\n"
@@ -496,15 +493,7 @@ static PyType_Spec policies_spec = {
     .slots = policies_slots,
 };
 
-static int module_exec(PyObject *module) {
-    PyObject *type = PyType_FromSpec(&policies_spec);
-    if (type == NULL) return -1;
-    if (PyModule_AddObject(module, "Policies", type) < 0) {
-        Py_DECREF(type);
-        return -1;
-    }
-    return 0;
-}
+static int module_exec(PyObject *module) { return add_type(module, "Policies", &policies_spec); }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};
 

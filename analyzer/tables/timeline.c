@@ -13,108 +13,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../arrow.h"
-#include "address_hash.h"
+#include "../columns.h"
+#include "../module.h"
+#include "buckets.h"
 
 #define NO_ADDRESS UINT32_MAX
-#define NO_BUCKET UINT32_MAX
 #define MAX_CLASSES 8
-#define MAX_WIDTHS 16
-
-typedef struct {
-    int64_t start; /* of no meaning in the bucket of requests without a time */
-    struct {
-        uint64_t requests, considered;
-    } classes[MAX_CLASSES];
-} Bucket;
 
 typedef struct {
     PyObject_HEAD
-    uint64_t seed[2];
-    int64_t widths[MAX_WIDTHS]; /* milliseconds, each a multiple of the one before */
-    int n_widths, width;
+    Buckets buckets; /* their sums: for each class the requests, and those that are considered */
     int n_classes;
     size_t most, n_rows; /* rows that the table may have before its buckets are made wider, and those it has */
     uint8_t *labels;     /* of addresses by number: twice the class, and 1 where its requests are not considered */
     size_t n_labels, room_labels;
     uint8_t label_of_none;
-    Bucket *buckets;
-    size_t n_buckets, room;
-    uint32_t *slots; /* open addressing over the buckets; a power of two */
-    size_t n_slots;
-    Bucket untimed;
 } Timeline;
-
-static inline int64_t start_of(const Timeline *self, int64_t time) {
-    int64_t width = self->widths[self->width], number = time / width - (time % width < 0);
-    return (int64_t)((uint64_t)number * (uint64_t)width); /* unsigned: overflow is no matter of luck */
-}
-
-static inline size_t slot_of(const Timeline *self, int64_t start) {
-    return (size_t)hash_address(self->seed, 0, (uint64_t)start) & (self->n_slots - 1);
-}
-
-static void put_buckets(Timeline *self) {
-    memset(self->slots, 0xFF, self->n_slots * sizeof *self->slots);
-    for (size_t i = 0; i < self->n_buckets; i++) {
-        size_t slot = slot_of(self, self->buckets[i].start);
-        while (self->slots[slot] != NO_BUCKET) slot = (slot + 1) & (self->n_slots - 1);
-        self->slots[slot] = (uint32_t)i;
-    }
-}
-
-static bool grow(Timeline *self) {
-    size_t room = self->room ? self->room * 2 : 512;
-    Bucket *buckets = room < NO_BUCKET ? realloc(self->buckets, room * sizeof *buckets) : NULL;
-    if (buckets == NULL) return false;
-    self->buckets = buckets;
-    uint32_t *slots = malloc(room * 2 * sizeof *slots);
-    if (slots == NULL) return false;
-    free(self->slots);
-    self->slots = slots;
-    self->n_slots = room * 2;
-    self->room = room;
-    put_buckets(self);
-    return true;
-}
-
-/* The bucket that starts there; NULL where there is no memory for it. */
-static Bucket *bucket_at(Timeline *self, int64_t start) {
-    if (self->n_buckets == self->room && !grow(self)) return NULL;
-    size_t slot = slot_of(self, start);
-    for (; self->slots[slot] != NO_BUCKET; slot = (slot + 1) & (self->n_slots - 1)) {
-        Bucket *bucket = &self->buckets[self->slots[slot]];
-        if (bucket->start == start) return bucket;
-    }
-    self->slots[slot] = (uint32_t)self->n_buckets;
-    Bucket *bucket = &self->buckets[self->n_buckets++];
-    *bucket = (Bucket){.start = start};
-    return bucket;
-}
-
-static size_t rows_of(const Timeline *self, const Bucket *bucket) {
-    size_t rows = 0;
-    for (int i = 0; i < self->n_classes; i++) rows += bucket->classes[i].requests > 0;
-    return rows;
-}
 
 /* Make the buckets wider until the table is short enough. */
 static void widen(Timeline *self) {
-    while (self->n_rows > self->most && self->width < self->n_widths - 1) {
-        size_t n = self->n_buckets;
-        self->width++;
-        self->n_buckets = 0;
-        memset(self->slots, 0xFF, self->n_slots * sizeof *self->slots);
-        for (size_t i = 0; i < n; i++) {
-            Bucket old = self->buckets[i];
-            Bucket *into = bucket_at(self, start_of(self, old.start)); /* never more of them: one that was read already */
-            for (int j = 0; j < self->n_classes; j++) {
-                into->classes[j].requests += old.classes[j].requests;
-                into->classes[j].considered += old.classes[j].considered;
-            }
-        }
-        self->n_rows = rows_of(self, &self->untimed);
-        for (size_t i = 0; i < self->n_buckets; i++) self->n_rows += rows_of(self, &self->buckets[i]);
+    while (self->n_rows > self->most && !is_widest(&self->buckets)) {
+        buckets_widen(&self->buckets);
+        self->n_rows = 0;
+        for (size_t i = 0; i < self->buckets.n * (size_t)self->n_classes; i++)
+            self->n_rows += self->buckets.sums[2 * i] > 0;
     }
 }
 
@@ -123,21 +45,28 @@ enum { TIME, OUTCOME, NUMBER, N_COLUMNS };
 typedef struct {
     Timeline *timeline;
     uint64_t considered;
+    Buffer labels; /* of the rows */
+    size_t n;
     bool unlabelled; /* a number without a label came */
 } Counting;
 
 static bool add_chunk(void *object, const struct ArrowArray *chunk) {
     Counting *counting = object;
     Timeline *self = counting->timeline;
-    const uint8_t *time = values_of(chunk, TIME, 8), *outcome = values_of(chunk, OUTCOME, 1),
-                  *number = values_of(chunk, NUMBER, 4);
-    Bucket *bucket = NULL;
-    uint64_t considered = 0;
+    Buckets *buckets = &self->buckets;
+    const uint8_t *times = values_of(chunk, TIME, 8), *outcomes = values_of(chunk, OUTCOME, 1),
+                  *numbers = values_of(chunk, NUMBER, 4);
+    size_t n = counting->n + (size_t)chunk->length;
+    if (!buffer_grow(&counting->labels, counting->n, n)) return false;
+    uint8_t *labels = counting->labels.data + counting->n;
+    counting->n = n;
+    Bucket bucket;
+    uint64_t *sums = NULL, considered = 0;
     for (int64_t i = 0; i < chunk->length; i++) {
         uint32_t address;
-        int64_t moment;
-        memcpy(&address, number + 4 * i, 4);
-        memcpy(&moment, time + 8 * i, 8);
+        int64_t time;
+        memcpy(&address, numbers + 4 * i, 4);
+        memcpy(&time, times + 8 * i, 8);
         uint8_t label = self->label_of_none;
         if (address < self->n_labels) {
             label = self->labels[address];
@@ -145,19 +74,18 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
             counting->unlabelled = true;
             return true;
         }
-        Bucket *into = &self->untimed;
-        if (is_valid(chunk, TIME, i)) {
-            if (bucket == NULL || (uint64_t)moment - (uint64_t)bucket->start >= (uint64_t)self->widths[self->width]) {
-                if (self->n_rows > self->most) widen(self);
-                bucket = bucket_at(self, start_of(self, moment));
-                if (bucket == NULL) return false;
-            }
-            into = bucket;
+        bool timed = is_valid(chunk, TIME, i);
+        if (sums == NULL || !is_within(buckets, bucket, 0, timed, time)) {
+            if (self->n_rows > self->most) widen(self);
+            bucket = (Bucket){timed ? bucket_start(time, buckets->widths[buckets->width]) : NO_TIME, 0};
+            sums = sums_of(buckets, bucket);
+            if (sums == NULL) return false;
         }
-        bool counts = outcome[i] == 0 && !(label & 1);
-        self->n_rows += into->classes[label >> 1].requests++ == 0;
-        into->classes[label >> 1].considered += counts;
-        considered += counts;
+        labels[i] = label | (outcomes[i] != 0);
+        uint64_t *of_class = &sums[label & ~1U];
+        self->n_rows += of_class[0]++ == 0;
+        of_class[1] += !(labels[i] & 1);
+        considered += !(labels[i] & 1);
     }
     counting->considered += considered;
     return true;
@@ -165,19 +93,22 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
 
 PyDoc_STRVAR(add_doc, "add(stream)\n--\n\n"
                       "Count the rows of a frame, the capsule of its Arrow stream: time, outcome, number (of the address,\n"
-                      "2**32 - 1 where there is none). Return how many of them are considered.");
+                      "2**32 - 1 where there is none). Return how many of them are considered, and as Arrow capsules the\n"
+                      "label (UInt8) of each row: that of its address, but odd where the row is not considered.");
 
 static PyObject *timeline_add(PyObject *self, PyObject *capsule) {
     static const char *const FORMATS[N_COLUMNS] = {"tsm:", "C", "I"};
     Counting counting = {.timeline = (Timeline *)self};
-    PyObject *done = read_stream(capsule, FORMATS, N_COLUMNS, add_chunk, &counting);
-    if (done == NULL) return NULL;
-    Py_DECREF(done);
-    if (counting.unlabelled) {
+    PyObject *done = read_stream(capsule, FORMATS, N_COLUMNS, add_chunk, &counting), *labels = NULL;
+    if (done != NULL && counting.unlabelled) {
         PyErr_SetString(PyExc_ValueError, "an address without a label");
-        return NULL;
+    } else if (done != NULL) {
+        Flat column = {"label", "C", .values = &counting.labels};
+        labels = flat_reserve(&column, 1, 0) ? export_flat(&column, 1, counting.n) : PyErr_NoMemory();
     }
-    return PyLong_FromUnsignedLongLong(counting.considered);
+    Py_XDECREF(done);
+    buffer_free(&counting.labels);
+    return labels ? Py_BuildValue("KN", counting.considered, labels) : NULL;
 }
 
 PyDoc_STRVAR(label_doc, "label(stream)\n--\n\n"
@@ -222,40 +153,30 @@ static PyObject *timeline_rows(PyObject *object, PyObject *unused) {
     Timeline *self = (Timeline *)object;
     (void)unused;
     widen(self);
-    size_t n = self->n_rows, at = 0;
-    struct ArrowSchema *schema;
-    struct ArrowArray *array;
-    Buffer columns[4] = {buffer_new(n * 8 + 1), buffer_new(n + 1), buffer_new(n * 8 + 1), buffer_new(n * 8 + 1)};
-    Buffer timed = buffer_new(n / 8 + 1);
-    if (!columns[0].data || !columns[1].data || !columns[2].data || !columns[3].data || !timed.data ||
-        !struct_new(4, &schema, &array))
-        return PyErr_NoMemory();
-    memset(timed.data, 0, n / 8 + 1);
-    for (size_t i = 0; i <= self->n_buckets; i++) {
-        const Bucket *bucket = i < self->n_buckets ? &self->buckets[i] : &self->untimed;
-        for (int j = 0; j < self->n_classes; j++) {
-            if (bucket->classes[j].requests == 0) continue;
-            memcpy(columns[0].data + 8 * at, &bucket->start, 8);
-            columns[1].data[at] = (uint8_t)j;
-            memcpy(columns[2].data + 8 * at, &bucket->classes[j].requests, 8);
-            memcpy(columns[3].data + 8 * at, &bucket->classes[j].considered, 8);
-            timed.data[at / 8] |= (uint8_t)((i < self->n_buckets) << at % 8);
-            at++;
-        }
+    const Buckets *buckets = &self->buckets;
+    size_t n_classes = (size_t)self->n_classes, at = 0;
+    Buffer starts = {0}, timed = {0}, classes = {0}, requests = {0}, considered = {0};
+    Flat columns[] = {
+        {"time", "tsm:UTC", .values = &starts, .validity = &timed},
+        {"class", "C", .values = &classes},
+        {"requests", "L", .values = &requests},
+        {"considered", "L", .values = &considered},
+    };
+    if (!flat_reserve(columns, 4, self->n_rows)) return PyErr_NoMemory();
+    for (size_t i = 0; i < buckets->n * n_classes; i++) {
+        const Bucket *bucket = &buckets->buckets[i / n_classes];
+        const uint64_t *sums = &buckets->sums[2 * i];
+        if (sums[0] == 0) continue;
+        memcpy(starts.data + 8 * at, &bucket->start, 8);
+        flat_valid(&columns[0], at, bucket->start != NO_TIME);
+        classes.data[at] = (uint8_t)(i % n_classes);
+        memcpy(requests.data + 8 * at, &sums[0], 8);
+        memcpy(considered.data + 8 * at, &sums[1], 8);
+        at++;
     }
-    static const char *const COLUMNS[4][2] = {
-        {"time", "tsm:UTC"}, {"class", "C"}, {"requests", "L"}, {"considered", "L"}};
-    int64_t untimed = (int64_t)rows_of(self, &self->untimed);
-    array->length = (int64_t)n;
-    bool done = true;
-    for (int column = 0; done && column < 4; column++) {
-        bool nulls = column == 0 && untimed;
-        done = schema_set(schema->children[column], COLUMNS[column][1], COLUMNS[column][0]) &&
-               array_set(array->children[column], (int64_t)n, nulls ? untimed : 0, 2,
-                         (Buffer *[]){nulls ? &timed : NULL, &columns[column]});
-    }
+    PyObject *rows = export_flat(columns, 4, at);
     buffer_free(&timed);
-    return done ? struct_capsules(schema, array) : PyErr_NoMemory();
+    return rows;
 }
 
 PyDoc_STRVAR(width_doc, "width()\n--\n\nThe number of the width that the buckets have.");
@@ -263,29 +184,10 @@ PyDoc_STRVAR(width_doc, "width()\n--\n\nThe number of the width that the buckets
 static PyObject *timeline_width(PyObject *self, PyObject *unused) {
     (void)unused;
     widen((Timeline *)self);
-    return PyLong_FromLong(((Timeline *)self)->width);
+    return PyLong_FromLong(((Timeline *)self)->buckets.width);
 }
 
 /* ---- the Python type -------------------------------------------------------------------------------------------- */
-
-static bool set_up(Timeline *self, PyObject *widths) {
-    Py_ssize_t n = PyTuple_Size(widths);
-    if (n < 1 || n > MAX_WIDTHS || self->n_classes < 1 || self->n_classes > MAX_CLASSES ||
-        self->label_of_none >> 1 >= self->n_classes) {
-        PyErr_SetString(PyExc_ValueError, "expected 1 to 16 widths and 1 to 8 classes");
-        return false;
-    }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        self->widths[i] = PyLong_AsLongLong(PyTuple_GetItem(widths, i));
-        if (PyErr_Occurred()) return false;
-        if (self->widths[i] < 1 || (i && self->widths[i] % self->widths[i - 1])) {
-            PyErr_SetString(PyExc_ValueError, "expected widths that are multiples of those before");
-            return false;
-        }
-    }
-    self->n_widths = (int)n;
-    return grow(self) || PyErr_NoMemory() != NULL;
-}
 
 static PyObject *timeline_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *widths;
@@ -296,28 +198,26 @@ static PyObject *timeline_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     (void)kwargs;
     if (!PyArg_ParseTuple(args, "O!nib(KK)", &PyTuple_Type, &widths, &most, &n_classes, &label_of_none, &seed[0], &seed[1]))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Timeline *self = (Timeline *)alloc(type, 0);
+    if (n_classes < 1 || n_classes > MAX_CLASSES || label_of_none >> 1 >= n_classes) {
+        PyErr_SetString(PyExc_ValueError, "expected 1 to 8 classes");
+        return NULL;
+    }
+    Timeline *self = new_object(type);
     if (self == NULL) return NULL;
     self->most = most > 0 ? (size_t)most : 0;
     self->n_classes = n_classes;
     self->label_of_none = label_of_none;
-    self->seed[0] = seed[0];
-    self->seed[1] = seed[1];
-    if (set_up(self, widths)) return (PyObject *)self;
+    self->buckets.seed[0] = seed[0];
+    self->buckets.seed[1] = seed[1];
+    if (buckets_read(&self->buckets, widths, 2 * (size_t)n_classes)) return (PyObject *)self;
     Py_DECREF(self);
     return NULL;
 }
 
 static void timeline_dealloc(PyObject *object) {
-    Timeline *self = (Timeline *)object;
-    free(self->labels);
-    free(self->buckets);
-    free(self->slots);
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    free(((Timeline *)object)->labels);
+    buckets_free(&((Timeline *)object)->buckets);
     free_object(object);
-    Py_DECREF(type);
 }
 
 static PyMethodDef timeline_methods[] = {
@@ -343,15 +243,7 @@ static PyType_Spec timeline_spec = {
     .slots = timeline_slots,
 };
 
-static int module_exec(PyObject *module) {
-    PyObject *type = PyType_FromSpec(&timeline_spec);
-    if (type == NULL) return -1;
-    if (PyModule_AddObject(module, "Timeline", type) < 0) {
-        Py_DECREF(type);
-        return -1;
-    }
-    return 0;
-}
+static int module_exec(PyObject *module) { return add_type(module, "Timeline", &timeline_spec); }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};
 

@@ -44,8 +44,11 @@ class Counter(Protocol):
     def label(self, labels: pl.Series) -> None:
         """The labels (UInt8) of the next addresses by number."""
 
-    def add(self, rows: pl.DataFrame) -> int:
-        """Count a frame of ``time``, ``outcome`` and ``number``; return how many rows are considered."""
+    def add(self, rows: pl.DataFrame) -> tuple[int, pl.Series]:
+        """Count a frame of ``time``, ``outcome`` and ``number``.
+
+        Return how many rows are considered, and the label of each: that of its address, but odd where it is not.
+        """
 
     def width(self) -> int:
         """The place in `BUCKET_SECONDS` of the width that the buckets have."""
@@ -69,15 +72,13 @@ class TimelineTable:
         """The width of a bucket."""
         return BUCKET_SECONDS[self._counter.width()]
 
-    def label(self, addresses: pl.Series) -> pl.Series:
-        """Take the next addresses by number; return their labels, see `Counter`."""
-        labels = self._code(self._labels.label(addresses.alias("address").to_frame()))
+    def label(self, addresses: pl.Series) -> None:
+        """Take the next addresses by number."""
         if addresses.len():
-            self._counter.label(labels)
-        return labels
+            self._counter.label(self._code(self._labels.label(addresses.alias("address").to_frame())))
 
-    def add(self, rows: pl.DataFrame) -> int:
-        """Count rows of ``time``, ``outcome`` and ``number`` (of the address); return how many are considered.
+    def add(self, rows: pl.DataFrame) -> tuple[int, pl.Series]:
+        """Count rows of ``time``, ``outcome`` and ``number`` (of the address), see `Counter.add`.
 
         Not considered are health probes, what nginx could not read, and whatever comes from a live pod, from a range
         that sends only probes, or from no address.
@@ -107,10 +108,10 @@ class NativeCounter:
         """The labels of the next addresses."""
         self._timeline.label(labels.to_frame().__arrow_c_stream__())
 
-    def add(self, rows: pl.DataFrame) -> int:
+    def add(self, rows: pl.DataFrame) -> tuple[int, pl.Series]:
         """Count a frame."""
-        considered: int = self._timeline.add(rows.__arrow_c_stream__())
-        return considered
+        considered, labels = self._timeline.add(rows.__arrow_c_stream__())
+        return considered, frame_of(labels)["label"]
 
     def rows(self) -> pl.DataFrame:
         """The table."""
@@ -137,17 +138,16 @@ class PortableCounter:
             raise ValueError("a label of an unknown class")
         self._labels = pl.concat([self._labels, labels.alias("label")])
 
-    def add(self, rows: pl.DataFrame) -> int:
+    def add(self, rows: pl.DataFrame) -> tuple[int, pl.Series]:
         """Count a frame."""
         number = rows["number"]
         known = number < self._labels.len()
         if ((number != NO_ADDRESS) & ~known).any():
             raise ValueError("an address without a label")
         label = self._labels.gather(number.set(~known, None)).fill_null(self._label_of_none)
+        labels = label | (rows["outcome"] != Outcome.CONSIDERED.value).cast(pl.UInt8)
         counted = rows.select(
-            bucket(BUCKET_SECONDS[self._width]),
-            (label // 2).alias("class"),
-            considered=(pl.col("outcome") == Outcome.CONSIDERED.value) & pl.lit(label % 2 == 0),
+            bucket(BUCKET_SECONDS[self._width]), (labels // 2).alias("class"), (labels % 2 == 0).alias("considered")
         )
         part = counted.group_by("time", "class").agg(
             pl.len().cast(COUNT).alias("requests"), pl.col("considered").sum().cast(COUNT)
@@ -155,7 +155,7 @@ class PortableCounter:
         self._parts.append(part)
         if sum(part.height for part in self._parts) > 2 * self._most:
             self._merge()
-        return int(counted["considered"].sum())
+        return int(counted["considered"].sum()), labels
 
     def width(self) -> int:
         """The place of the width."""
