@@ -439,3 +439,10 @@ def test_the_msec_of_a_json_line_is_exact(name: str) -> None:
         assert shape.layout is not None
         assert shape.layout.name == name
         assert has_exact_times(shape.layout) is exact
+
+
+def test_requests_enter_by_nodes() -> None:
+    """Requests over time are kept of addresses that may be a node's, and not of every visitor."""
+    private = "192.168.1.1"
+    entries = fold([[line(NODE), line(VISITOR), line(LB), line(private), line(V6)]]).entries
+    assert set(entries.rows["address"]) == {to_number(NODE), to_number(private)}
