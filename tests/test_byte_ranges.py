@@ -11,16 +11,18 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import polars as pl
 import pytest
 from faulty_bucket import faulty_bucket
 from increments import BEGIN, cri, log_text
+from polars.testing import assert_frame_equal
 from runs import KNOWN
 
 import analyzer as logscan
 from analyzer.addresses.classify import Classifier
 from analyzer.runs import scale_out
 from analyzer.runs.byte_ranges import ask_limits, joined, ranges_of, read_range
-from analyzer.runs.parts import Job
+from analyzer.runs.parts import Job, Part
 from analyzer.sources import find, reading
 from analyzer.tables import Folds
 from analyzer.tables.limits import limit_grid
@@ -198,3 +200,20 @@ def test_where_logs_are_cut(tmp_path: Path) -> None:
         assert [begin for begin, _ in places] == [0, *(stop for _, stop in places[:-1])][: len(places)]
         assert not places or places[-1][1] == len(text)
         assert (len(parts) > 10) is (len(text) > 50_000 and b"\n" in text)
+
+
+def test_parts_are_the_same_when_they_are_sent(tmp_path: Path) -> None:
+    """Numbers that are sent in fewer bytes come back as they were, the largest and the missing ones too."""
+    log = tmp_path / "access.log"
+    log.write_bytes(log_text(1, 300))
+    (source,) = find([log])
+    job = Job(KNOWN, Folds(Classifier(), limit_grid()), (None, None), alone=False, keep_rejected=False)
+    found = read_range(job, source)
+    part = Part(found.tables, [], [], [])
+    part.tables.addresses = pl.concat(
+        [part.tables.addresses, part.tables.addresses.head(1).with_columns(requests=pl.lit(2**64 - 1, pl.UInt64))]
+    )
+    sent = pickle.loads(pickle.dumps(part))  # noqa: S301 - its own
+    for name in ("addresses", "limits", "clients"):
+        assert_frame_equal(getattr(sent.tables, name), getattr(part.tables, name))
+    assert part.tables.addresses["requests"].max() == 2**64 - 1

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from analyzer.sources.find import Source
 
 #: Bytes of a request, and of what was fetched or is being fetched and not read yet, at most.
-PART = 4 << 20
-AHEAD = 32 << 20
+PART = 8 << 20
+AHEAD = 64 << 20
 #: Requests at the same time.
 CONNECTIONS = 16
 #: Ranges ahead, however small.

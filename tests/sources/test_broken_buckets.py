@@ -86,6 +86,7 @@ def test_one_unreadable_object(fault: str, said: str, bucket: FaultyBucket, tmp_
 def test_a_gap_in_the_middle(bucket: FaultyBucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read before an answer failed counts, whole lines and no more; what stands behind the gap does not."""
     monkeypatch.setattr("analyzer.sources.opening.PART", 10_000)
+    monkeypatch.setattr("analyzer.sources.fetch.CONNECTIONS", 1)  # so that faults meet ranges in order
     (source,) = find([FIRST])
     bucket.faults = {"1.log": ["ok", "ok", "ok", "403 AccessDenied", "403 AccessDenied", "403 AccessDenied", "ok"]}
     opener = Opener([source])
