@@ -13,7 +13,7 @@ import polars as pl
 from analyzer.errors import SourceError
 from analyzer.parsing.batches import Batch
 from analyzer.parsing.layers import Layers, is_open
-from analyzer.parsing.log_format import REASONS
+from analyzer.parsing.log_format import REASONS, LineFormat
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines, split_lead
 from analyzer.parsing.scanner import FITS_NONE, new_scanner, new_sorter
@@ -106,7 +106,7 @@ class PieceScan:
         self._piece = piece
         self._durations = durations
         self._layers = shape.layers
-        self._layout = shape.layout or layouts[0]
+        self._layout = shape.layout or max(layouts, key=_beginning)
         self._others = [layout for layout in layouts if layout is not self._layout]
         self._numbered = any(layout.name == self._layout.name for layout in self._others)  # for `_keep` to sort by
         self._keep_rejected = keep_rejected
@@ -243,6 +243,11 @@ class PieceScan:
             lines = [[self._piece.line_at(start) for start in part] for part in raw["start"].to_list()]
             placed = placed.with_columns(raw["start"], pl.Series("raw", lines, dtype=pl.List(pl.Binary)))
         return placed.with_columns(at + self._found.inner, pl.col("source_line") + self._found.lines)
+
+
+def _beginning(layout: Layout) -> int:
+    """How much a line of text must begin with: what most lines of an unknown format are the soonest told by."""
+    return len(layout.prefix) if isinstance(layout, LineFormat) else 0
 
 
 def _lines(misfits: pl.DataFrame) -> bytes:
