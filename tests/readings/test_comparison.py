@@ -117,3 +117,15 @@ def test_in_python_a_report_a_saved_one_and_a_log_are_all_the_same(cluster: Docu
     assert frames[0].equals(frames[2])
     assert frames[0].row(0, named=True)["after"] == f"{report.preservation.preserved_pct:.1f}"
     assert "<table" in logscan.compare(report, report)._repr_html_()
+
+
+def test_each_side_is_read_with_its_cluster_file(tmp_path: Path) -> None:
+    """The file of the cluster is for both logs, unless that of the other side is given."""
+    files = [tmp_path / "before.json", tmp_path / "after.json"]
+    for file, name in zip(files, ("cluster", "local"), strict=True):
+        file.write_bytes((SAMPLES / name / "cluster.json").read_bytes())
+    sides = SAMPLES / "cluster", SAMPLES / "local"
+    one = logscan.compare(*sides, cluster=files[0]).compared
+    assert (one.before.cluster, one.after.cluster) == ("before.json", "before.json")
+    two = logscan.compare(*sides, cluster=files[0], cluster_after=files[1]).compared
+    assert (two.before.cluster, two.after.cluster) == ("before.json", "after.json")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import eks, ingress_nginx, node
 
 from analyzer.addresses.cluster import Cluster
+from analyzer.jobs.analyze import analyze
+from analyzer.jobs.plan import plan_local
 from analyzer.readings.plan import ControllerPlan, plan
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+SAMPLES = Path(__file__).parents[2] / "sample_logs"
 LB = {"ingress": [{"ip": "203.0.113.9"}], "externalTrafficPolicy": "Cluster"}
 
 
@@ -120,3 +121,15 @@ def test_pods_without_a_node_are_pending(tmp_path: Path) -> None:
     del waiting["spec"]["nodeName"]
     found = planned(tmp_path, items)
     assert (found.pods, found.pending) == (1, 1)
+
+
+def test_a_log_says_by_which_nodes_requests_enter() -> None:
+    """With the log of the controller, shares are those of its nodes."""
+    folder = SAMPLES / "local"
+    [even] = plan_local(folder / "cluster.json").controllers
+    [found] = plan_local(folder / "cluster.json", [folder]).controllers
+    assert (even.basis, found.basis) == ("even", "traffic")
+    groups = analyze(folder, cluster=folder / "cluster.json", by="node").skew.groups
+    assert {node.name: node.share_pct for node in found.nodes if node.serves} == pytest.approx(
+        {group.name: group.share_pct for group in groups}, abs=0.01
+    )
