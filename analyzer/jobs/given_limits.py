@@ -78,18 +78,15 @@ class GivenLimits:
         found = self.limits()
         asked = [limit for limit in found if not limit.ladder and not limit.is_combined]
         for ladder in [rps_rungs(self.burst_multiplier), *map(ladder_around, asked)]:
-            places = {(limit.controller, limit.name): place for place, limit in enumerate(found)}
-            more = {}
+            known = {(limit.controller, limit.name): limit for limit in found}
             for rung in ladder:
                 name = rung.controller, rung.name
-                if name not in places:
-                    more[name] = rung
-                elif rung.shown:
-                    found[places[name]] = rung
-            every = [*found, *more.values()]
+                if name not in known or rung.shown:
+                    known[name] = rung
+            every = list(known.values())
             twins, policies = sum(bool(limit.twin) for limit in every), sum(not limit.stands_alone for limit in every)
             if twins <= MOST_ALONE and policies <= MOST_POLICIES:
-                found += more.values()
+                found = every
         return found
 
     def allowed(self) -> RangeTable | None:

@@ -130,13 +130,11 @@ def _bounds(rows: pl.DataFrame) -> list[pl.DataFrame]:
     key = pl.col("zone").cast(pl.UInt64) * (1 << 32) + pl.col("number")
     rows = rows.with_row_index("place").sort("log", "time", key, maintain_order=True)
     # Rows of a key stand together: where they begin and end says which of how many each is. over() takes far longer.
-    at, begins = (
-        pl.int_range(pl.len(), dtype=pl.Int64),
-        (pl.struct("log", "time", "zone", "number").rle_id().diff() != 0),
-    )
+    at = pl.int_range(pl.len(), dtype=pl.Int64)
+    begins = pl.struct("log", "time", "zone", "number").rle_id().diff() != 0
     first = pl.when(begins.fill_null(value=True)).then(at).forward_fill()
-    end = pl.when(begins.shift(-1).fill_null(value=True)).then(at + 1).backward_fill()
-    rows = rows.with_columns(moment=pl.col("time") + (at - first) * 1000 // (end - first)).sort("place")
+    behind = pl.when(begins.shift(-1).fill_null(value=True)).then(at + 1).backward_fill()
+    rows = rows.with_columns(moment=pl.col("time") + (at - first) * 1000 // (behind - first)).sort("place")
     return [
         _held(rows, pl.max_horizontal(end - pl.col("took"), pl.col("time") - LONGEST_REQUEST), end)
         for end in (pl.col("time"), pl.col("moment"))

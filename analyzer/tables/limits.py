@@ -181,7 +181,7 @@ def ladder_around(limit: Limit) -> list[Limit]:
         name = re.sub(r"(?<=: )\d+", lambda number: str(scaled(int(number[0]))), limit.name)
         return replace(limit, name=name, policy=policy, **place)
 
-    return [rung(percent) for percent in AROUND]
+    return [each for each in map(rung, AROUND) if each.burst is None or each.burst <= MOST_BURST]
 
 
 def ingress_limits(
