@@ -96,6 +96,22 @@ def test_an_inferred_class_says_why() -> None:
         assert "sends health probes (+6.0)" in str(row["evidence"])
 
 
+def test_evidence_goes_with_its_frame() -> None:
+    """Its categories are not those of all frames, which stay: whoever watches for days infers each second."""
+
+    def codes_so_far(text: str) -> int:
+        return int(pl.Series([text], dtype=pl.Categorical).to_physical()[0])
+
+    classifier = Classifier()
+    kept = infer_of(simulate("cluster-overlay", 3_000, FIRST_HELD_OUT), classifier)
+    before = codes_so_far("before")
+    inferred = [infer_of(simulate("cluster-overlay", 3_000, FIRST_HELD_OUT + at), classifier) for at in range(1, 8)]
+    evidence = {text for frame in inferred for text in frame["evidence"].drop_nulls()}
+    rules = pl.concat([frame["rule"] for frame in (kept, *inferred)]).n_unique()
+    assert len(evidence) > rules
+    assert codes_so_far("after") - before <= 1 + rules
+
+
 def test_what_is_declared_or_published_is_not_inferred() -> None:
     """The command line and published ranges go before."""
     log = simulate("lb-l4", 3_000, FIRST_HELD_OUT)

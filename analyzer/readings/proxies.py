@@ -170,7 +170,9 @@ def infer(labelled: pl.DataFrame, *, nodes_known: bool = False) -> pl.DataFrame:
     # Narrow types: ten million addresses have these columns too.
     said = suspects.select(
         "row",
-        pl.col("evidence").cast(pl.Categorical),
+        # Of its own: categories of all frames stay for as long as one of them does, and of a log that is watched for
+        # days each look has other ones.
+        pl.col("evidence").cast(pl.Categorical(pl.Categories.random())),
         role=pl.when(pl.col("confidence") >= CONFIDENT).then(pl.col("role").cast(pl.Enum(ROLES))),
     )
     added = weighed.select("row", pl.col("confidence").cast(pl.Float32), person=private_person)

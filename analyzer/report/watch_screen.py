@@ -45,7 +45,8 @@ def screen(watched: Watched, columns: int, rows: int) -> list[Text]:
     addresses(page, reading)
     if watched.others:
         page.line(
-            f"{size(watched.others, 'request')} from addresses too many to be told apart or counted", label="others "
+            f"{size(watched.others, 'request')} of addresses too many to be told apart or counted",
+            label=f"{'Others':<{LABEL}}",
         )
     page.blank()
     skew(page, report.skew)
