@@ -79,7 +79,7 @@ def _run(metrics: _Metrics, report: Report) -> None:
     metrics.by("build_info", "The version of logscan that wrote this.", "version", [(report.version, 1)])
     metrics.one("run_duration_seconds", "How long the last run took.", read.elapsed_seconds)
     metrics.one("run_end_timestamp_seconds", "When the last run ended.", round(time.time(), 3))
-    metrics.one("input_bytes", "Bytes read, after decompression.", read.bytes)
+    metrics.one("input_bytes", "Bytes read, as stored.", read.bytes)
     lines = (("parsed", read.parsed), ("rejected", read.rejected), ("other", read.other))
     metrics.by("input_lines", "Lines read, by what they were.", "result", lines)
     failed = sum(source.error is not None for source in read.sources)
