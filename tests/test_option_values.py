@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from typer.exceptions import TyperException
 
 from analyzer import cli
 from analyzer.commands import app as commands
+from analyzer.commands.options import as_span
 from analyzer.errors import UsageError
 from analyzer.jobs import analyze as job
 
@@ -56,3 +58,18 @@ def test_plain_values_mean_the_same(arguments: list[str], monkeypatch: pytest.Mo
     monkeypatch.setattr(commands, "_read_plainly", lambda options: options)
     assert plain == outcome(arguments, monkeypatch)
     assert plain is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"), [("90m", 1.5), ("1h", 1), ("24h", 24), ("7d", 168), ("4w", 672), ("000001h", 1)]
+)
+def test_a_length_of_time(text: str, hours: float) -> None:
+    """A number and a unit."""
+    assert as_span("--window", text) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("text", ["0h", "", "h", "5", "-1d", "1.5h", "1y", "1 h", "1H", "1234567h", "٣h"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    """No time at all is none, and what it should look like is said."""
+    with pytest.raises(UsageError, match="--window: expected a length of time such as 90m, 24h, 7d or 4w, got"):
+        as_span("--window", text)

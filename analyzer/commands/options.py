@@ -124,7 +124,7 @@ def as_time(option: str, text: str | None) -> datetime | None:
         raise UsageError(f"{option}: expected a time such as 2026-11-21T07:00:00Z, got {text!r}") from None
 
 
-_SPAN = re.compile(r"(\d{1,6})([mhdw])")
+_SPAN = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
