@@ -161,6 +161,9 @@ def _list(url: Url) -> list[Object]:
             if one is not None:
                 return [one]
         listed = [_object(url, about) for about in _matching(store, url, is_glob=is_glob)]
+        if is_glob and not listed and not url.key.endswith("/"):  # a key may look like a glob
+            one = _head(store, url)
+            return [one] if one is not None else []
     except (BaseError, ValueError, OSError) as error:
         raise failure(url, error) from None
     empty = {each.uri for each in listed if not each.size}
@@ -260,4 +263,4 @@ def _reason(text: str) -> str:
         code = re.search(r"<Code>([\w.-]{1,80})</Code>", text)
         return f"the server answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
     line = re.sub(r"\?\S*", "", text.partition("\n")[0])
-    return re.sub(r"^.*? in [\d.]+m?s(?:, after \d+ retries[^-]*)? - ", "", line).strip().rstrip(".")[:300]
+    return re.sub(r"^.*? in [\d.]+[mµn]?s(?:, after \d+ retries[^-]*)? - ", "", line).strip().rstrip(".")[:300]

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from bucket_servers import free_port
 from command import LINE, logscan
 from faulty_bucket import FaultyBucket, faulty_bucket
 
@@ -81,6 +82,14 @@ def test_one_unreadable_object(fault: str, said: str, bucket: FaultyBucket, tmp_
     assert {uri: row["parsed"] for uri, row in rows.items()} == {FIRST: 1000, SECOND: 0, THIRD: 1000}
     assert rows[SECOND]["error"].startswith(said)
     assert rows[FIRST]["error"] is None
+
+
+def test_a_server_that_is_not_there(bucket: FaultyBucket, tmp_path: Path) -> None:
+    """What is said is why, and not how long it took to find out."""
+    env = {**bucket.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_MAX_ATTEMPTS": "1"}
+    result = logscan("analyze", "s3://logs/", cwd=tmp_path, env=env)
+    assert (result.status, result.stdout) == (2, b"")
+    assert result.stderr == "logscan: s3://logs/: cannot be read: HTTP error: error sending request\n"
 
 
 def test_a_gap_in_the_middle(bucket: FaultyBucket, monkeypatch: pytest.MonkeyPatch) -> None:

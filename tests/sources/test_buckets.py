@@ -81,6 +81,12 @@ def test_what_a_url_names(key: str, keys: list[str], here: Server) -> None:
     assert [source.uri for source in find([here.url(key)])] == sorted(here.url(each) for each in keys)
 
 
+def test_a_key_that_looks_like_a_glob(here: Server) -> None:
+    """It is found by its name, as a file is, where nothing matches it as a glob."""
+    here.put("names/[x] {1}.log", b"")
+    assert [source.uri for source in find([here.url("names/[x] {1}.log")])] == [here.url("names/[x] {1}.log")]
+
+
 def test_globs_that_begin_with_any_character(here: Server) -> None:
     """Whatever the last character before the first wildcard, listing begins where the matching keys do."""
     names = [f"names/{first}.log" for first in string.ascii_letters + string.digits + "!$&'()+,-.:;=@_~ "]
