@@ -90,6 +90,12 @@ static inline Buffer buffer_new(size_t size) {
     return found;
 }
 
+/* Memory of zeros: of much of it only what is written to counts as memory in use. */
+static inline Buffer buffer_zeros(size_t size) {
+    uint8_t *data = calloc(1, size);
+    return (Buffer){data, data ? size : 0};
+}
+
 static inline void buffer_free(Buffer *buffer) {
     if (buffer->data == NULL) return;
     bool kept = false;

@@ -368,14 +368,15 @@ static const char *const SUMS[N_SUMS][2] = {
     {"signs", "L"},    {"crawlers", "L"},
 };
 
-/* Write row i of those that leave; return whether it had a time. */
+/* Write row i of those that leave, where it is not zero as it stands; return whether it had a time. */
 static inline bool put_row(const Row *row, const Rare *rare, Buffer *address, Buffer *sums, size_t i) {
     uint64_t words[2] = {row->low, row->high};
     uint64_t values[N_SUMS] = {row->requests, rare->health_probes, rare->unparsed_requests, rare->errors, row->bytes,
                                (uint64_t)row->first_time, (uint64_t)row->last_time, row->user_agents, row->forwarded,
                                rare->signs, rare->crawlers};
     memcpy(address->data + 16 * i, words, 16);
-    for (int column = 0; column < N_SUMS; column++) memcpy(sums[column].data + 8 * i, &values[column], 8);
+    for (int column = 0; column < N_SUMS; column++)
+        if (values[column]) memcpy(sums[column].data + 8 * i, &values[column], 8);
     return row->first_time <= row->last_time;
 }
 
@@ -411,7 +412,7 @@ static PyObject *table_finish(PyObject *object, PyObject *unused) {
     Buffer timed[2] = {buffer_new(n / 8 + 1), buffer_new(n / 8 + 1)};
     bool room = address.data && named.data && timed[0].data && timed[1].data;
     for (int column = 0; column < N_SUMS; column++) {
-        sums[column] = buffer_new(n * 8 + 1);
+        sums[column] = buffer_zeros(n * 8 + 1);
         room = room && sums[column].data;
     }
     if (!room || !struct_new(1 + N_SUMS, &schema, &array)) return PyErr_NoMemory();
