@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     #: A stream within its log: where its lines were written, and their format.
     Key = tuple[Origin, str]
+    #: How limits stand at the end of a range: for each stream whether it has exact times, and its tables.
+    Stands = dict[Key, tuple[bool, dict[str, pl.DataFrame]]]
 
 
 @dataclass
@@ -53,12 +55,6 @@ class Range:
     log: Log
     pieces: list[tuple[Shape, Scanned]]
     asked: dict[Key, list[Asked]]
-
-
-class Stands(NamedTuple):
-    """How limits stand at the end of a range: for each stream whether it has exact times, and its tables."""
-
-    streams: dict[Key, tuple[bool, dict[str, pl.DataFrame]]]
 
 
 class Answers(NamedTuple):
@@ -122,8 +118,8 @@ def without_requests(found: Range) -> Range:
 
 def ask_limits(job: Job, stands: Stands | None, found: Range, *, last: bool) -> tuple[Answers, Stands]:
     """Ask limits about the requests of a range, which stand as after the one before."""
-    before = stands.streams if stands is not None else {}
-    after: dict[Key, tuple[bool, dict[str, pl.DataFrame]]] = {}
+    before = stands or {}
+    after: Stands = {}
     rejected: list[pl.DataFrame] = []
     totals: dict[str, int] = {}
     for key in [*before, *(key for key in found.asked if key not in before)]:
@@ -141,7 +137,7 @@ def ask_limits(job: Job, stands: Stands | None, found: Range, *, last: bool) -> 
         rejected.append(table.take_named())
         for name, count in table.totals().items():
             totals[name] = totals.get(name, 0) + count
-    return Answers(pl.concat(rejected) if rejected else found.tables.limits.clear(), totals), Stands(after)
+    return Answers(pl.concat(rejected) if rejected else found.tables.limits.clear(), totals), after
 
 
 def joined(job: Job, first: int, ranges: list[Range], answers: list[Answers]) -> Part:
