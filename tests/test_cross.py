@@ -38,7 +38,9 @@ _PADDED = "blanks may stand before the line, and so one that begins with a blank
 _ELB = "a line of the classic ELB is that of an ALB without its first word"
 #: What cannot be told, and why: by format, then by envelope.
 AMBIGUOUS: dict[str, dict[str, str]] = {
-    "combined": dict.fromkeys(("logcli", "syslog-5424", "syslog-5424-data"), _PADDED),
+    **dict.fromkeys(
+        ("combined", "x-forwarded-for-first"), dict.fromkeys(("logcli", "syslog-5424", "syslog-5424-data"), _PADDED)
+    ),
     "aws-alb": dict.fromkeys(("aws-logs-tail", "cri", "kubectl-timestamps", "stern", "stern ansi"), _ELB),
 }
 #: What runtimes write, in what collectors make of it: (outer, inner).

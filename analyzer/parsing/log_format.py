@@ -47,7 +47,7 @@ class Type(IntEnum):
     WORD = 20  #: as TEXT, without a blank: an address holds none, and what stands before a log line does
     UNQUOTED = 21  #: as TEXT, without a double quote
     FIRST_ADDRESS = 22  #: as TEXT, a list of addresses, of which the first counts, without its port
-    ADDRESSES = 23  #: addresses with commas between them, or ``-``
+    ADDRESSES = 23  #: addresses with commas between them, ``-``, or nothing before a blank
 
 
 #: Types that say themselves where they end, so that the next variable may touch them.

@@ -152,11 +152,13 @@ def first_address(text: bytes) -> bytes:
 
 
 def _read_addresses(_: Type, line: bytes, at: int) -> tuple[int, None] | None:
+    if line.startswith(b" ", at):
+        return at, None
     match = _ADDRESSES.match(line, at)
     if match is None:
         return None
-    items = _ADDRESS.findall(match[0])
-    if match[0] != b"-" and not any(address_number(first_address(item)) is not None for item in items):
+    items = [first_address(item).partition(b"%")[0] for item in _ADDRESS.findall(match[0])]
+    if match[0] != b"-" and not any(address_number(item) is not None for item in items):
         return None
     return match.end(), None
 

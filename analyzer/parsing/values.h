@@ -448,8 +448,9 @@ static void take_first(Span *span) {
     span->present = false;
 }
 
-/* `203.0.113.7, 10.0.0.1`, not all of which need be addresses, or `-`. */
+/* `203.0.113.7, 10.0.0.1`, not all of which need be addresses, or `-`, or nothing before a blank. */
 static const uint8_t *read_addresses(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    if (p < end && *p == ' ') return p;
     if (p < end && *p == '-' && (p + 1 == end || p[1] == ' ')) return p + 1;
     for (bool any = false;;) {
         Span item = {.start = p};
@@ -457,6 +458,8 @@ static const uint8_t *read_addresses(const uint8_t *p, const uint8_t *end, const
         if (p == item.start) return NULL;
         item.end = p;
         take_first(&item);
+        const uint8_t *zone = memchr(item.start, '%', (size_t)(item.end - item.start));
+        if (zone) item.end = zone; /* of a link-local address: fe80::1%eth0 */
         uint64_t high, low;
         any |= read_address(item.start, item.end, limit, &high, &low);
         if (p == end || *p == ' ') return any ? p : NULL;

@@ -275,7 +275,9 @@ ADDRESS_PORTS = st.one_of(
     st.text("[]:0123456789a", max_size=12),
 )
 LISTS = st.builds(
-    "{}{}".format, st.sampled_from(["", "-", " ", ","]), st.lists(ADDRESS_PORTS, max_size=3).map(", ".join)
+    "{}{}".format,
+    st.sampled_from(["", "-", " ", ",", "fe80::1%x,"]),
+    st.lists(ADDRESS_PORTS, max_size=3).map(", ".join),
 )
 TOKENS = st.one_of(st.text("aZ09._-/ \u00e4", max_size=6), st.sampled_from(["stdout", "stderr", "F", "P:a", "F "]))
 #: What the text of each type may be, well-formed or nearly so.
