@@ -137,7 +137,7 @@ def _stands_out(row: dict[str, Any]) -> float:
     The rarer the requests that count are, the more lopsided is their number: then the binomial tail is the larger one.
     """
     total, most, share = row["total"] / row["dispersion"], row["most"] / row["dispersion"], row["most_expected"]
-    if most <= total * share or most >= total + 1:
+    if most <= total * share:
         return 1.0
     tail = f_tail((most - total * share) ** 2 / (total * share * (1 - share)), 1, row["degrees"]) / 2
     if most < _MANY:
