@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _NEWLINE = re.compile(rb"\n")
 
+#: Origins that detection looks at: words that are none differ from line to line.
+_ASKED = 50
+
 #: A layer that only takes colours away.
 Colours = Literal["ansi"]
 Layer = Envelope | Colours
@@ -152,9 +155,9 @@ class Layers:
         return inner
 
     def origins(self) -> tuple[list[Origin], int]:
-        """What the outermost layer alone tells of its lines, and how many it fits: all that detection asks."""
+        """What the outermost layer alone tells of some lines, and how many it fits: all that detection asks."""
         unwrapped = self._layers[0].take()
-        return [origin_of(known) for known in unwrapped.origins], unwrapped.fitted
+        return [origin_of(known) for known in unwrapped.origins[:_ASKED]], unwrapped.fitted
 
 
 def _inner(unwrapped: Unwrapped) -> Inner:
