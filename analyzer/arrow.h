@@ -308,17 +308,26 @@ static inline PyObject *read_stream(PyObject *capsule, const char *const *format
     Py_RETURN_NONE;
 }
 
-/* The values of a column of a chunk, each `width` bytes, and whether one of them is there. */
+/* The values of a column of a chunk, each `width` bytes. */
 static inline const uint8_t *values_of(const struct ArrowArray *chunk, int column, size_t width) {
     const struct ArrowArray *array = chunk->children[column];
     return (const uint8_t *)array->buffers[1] + width * (size_t)(array->offset + chunk->offset);
 }
 
-static inline bool is_valid(const struct ArrowArray *chunk, int column, int64_t row) {
+/* Which values of a column are there; looked up once for a chunk, not for each row. */
+typedef struct {
+    const uint8_t *bits; /* NULL where all are */
+    int64_t at;
+} Validity;
+
+static inline Validity validity_of(const struct ArrowArray *chunk, int column) {
     const struct ArrowArray *array = chunk->children[column];
-    const uint8_t *bits = array->buffers[0];
-    int64_t at = array->offset + chunk->offset + row;
-    return bits == NULL || (bits[at >> 3] >> (at & 7) & 1);
+    return (Validity){array->buffers[0], array->offset + chunk->offset};
+}
+
+static inline bool is_valid(Validity validity, int64_t row) {
+    int64_t at = validity.at + row;
+    return validity.bits == NULL || (validity.bits[at >> 3] >> (at & 7) & 1);
 }
 
 #endif

@@ -411,6 +411,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
     Simulator *self = arriving->simulator;
     const uint8_t *time = values_of(chunk, TIME, 8), *number = values_of(chunk, NUMBER, 4),
                   *zone = values_of(chunk, ZONE, 4), *outcome = values_of(chunk, OUTCOME, 1);
+    const Validity has_time = validity_of(chunk, TIME);
     for (int64_t row = 0; row < chunk->length;) {
         if (self->n_keys + BATCH >= self->room && !make_room(self, 0)) return false; /* the last number could look FREE */
         uint64_t hashes[BATCH];
@@ -419,7 +420,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
         int n = 0;
         for (; n < BATCH && row < chunk->length; row++) {
             memcpy(&numbers[n], number + 4 * row, 4);
-            if (numbers[n] == NO_ADDRESS || outcome[row] == UNPARSED_REQUEST || !is_valid(chunk, TIME, row)) continue;
+            if (numbers[n] == NO_ADDRESS || outcome[row] == UNPARSED_REQUEST || !is_valid(has_time, row)) continue;
             memcpy(&moments[n], time + 8 * row, 8);
             memcpy(&zones[n], zone + 4 * row, 4);
             if (moments[n] >= self->latest - DISORDER) {

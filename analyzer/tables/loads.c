@@ -49,6 +49,8 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
     const uint8_t *keys = values_of(chunk, KEY, 4), *times = values_of(chunk, TIME, 8),
                   *bytes = values_of(chunk, BYTES, 8), *seconds = values_of(chunk, UPSTREAM_TIME, 8),
                   *labels = values_of(chunk, LABEL, 1);
+    const Validity has_time = validity_of(chunk, TIME), has_bytes = validity_of(chunk, BYTES),
+                   has_seconds = validity_of(chunk, UPSTREAM_TIME);
     Bucket bucket;
     uint64_t *sums = NULL;
     for (int64_t i = 0; i < chunk->length; i++) {
@@ -57,7 +59,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
         int64_t time;
         memcpy(&key, keys + 4 * i, 4);
         memcpy(&time, times + 8 * i, 8);
-        bool timed = is_valid(chunk, TIME, i);
+        bool timed = is_valid(has_time, i);
         if (sums == NULL || !is_within(buckets, bucket, key, timed, time)) {
             if (buckets->n / 2 > self->most) widen(self);
             bucket = (Bucket){timed ? start_of(buckets, time) : NO_TIME, key};
@@ -65,7 +67,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
             if (sums == NULL) return false;
         }
         sums[CONSIDERED]++;
-        if (is_valid(chunk, BYTES, i)) {
+        if (is_valid(has_bytes, i)) {
             uint64_t count;
             memcpy(&count, bytes + 8 * i, 8);
             sums[SUM_OF_BYTES] += count;
@@ -73,7 +75,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
         double milliseconds;
         memcpy(&milliseconds, seconds + 8 * i, 8);
         milliseconds *= 1000;
-        if (!is_valid(chunk, UPSTREAM_TIME, i) || milliseconds != milliseconds) continue;
+        if (!is_valid(has_seconds, i) || milliseconds != milliseconds) continue;
         milliseconds = milliseconds > LONGEST_MS ? LONGEST_MS : milliseconds < 0 ? 0 : milliseconds;
         sums[UPSTREAM_REQUESTS]++;
         sums[UPSTREAM_MS] += (uint64_t)(milliseconds + TO_WHOLE - TO_WHOLE);

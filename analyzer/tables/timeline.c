@@ -56,6 +56,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
     Buckets *buckets = &self->buckets;
     const uint8_t *times = values_of(chunk, TIME, 8), *outcomes = values_of(chunk, OUTCOME, 1),
                   *numbers = values_of(chunk, NUMBER, 4);
+    const Validity has_time = validity_of(chunk, TIME);
     size_t n = counting->n + (size_t)chunk->length;
     if (!buffer_grow(&counting->labels, counting->n, n)) return false;
     uint8_t *labels = counting->labels.data + counting->n;
@@ -74,7 +75,7 @@ static bool add_chunk(void *object, const struct ArrowArray *chunk) {
             counting->unlabelled = true;
             return true;
         }
-        bool timed = is_valid(chunk, TIME, i);
+        bool timed = is_valid(has_time, i);
         if (sums == NULL || !is_within(buckets, bucket, 0, timed, time)) {
             if (self->n_rows > self->most) widen(self);
             bucket = (Bucket){timed ? bucket_start(time, buckets->widths[buckets->width]) : NO_TIME, 0};
