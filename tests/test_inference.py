@@ -135,8 +135,11 @@ def test_the_order_of_rows_does_not_matter() -> None:
     """Tables of parts come together in any order: each address is judged alike."""
     log = simulate("lb-and-vpn", 3_000, FIRST_HELD_OUT)
     table = labelled_table(log.text, with_forwarded=log.with_forwarded, classifier=Classifier())
-    turned = infer(table.reverse()).reverse()
-    assert turned.drop("confidence").equals(infer(table).drop("confidence"))
+    turned, straight = (
+        frame.drop("confidence").with_columns(pl.col("evidence").cast(pl.String))  # each has categories of its own
+        for frame in (infer(table.reverse()).reverse(), infer(table))
+    )
+    assert turned.equals(straight)
 
 
 def test_without_user_agents_nobody_is_shown_to_be_a_person() -> None:
