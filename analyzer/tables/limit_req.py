@@ -195,14 +195,17 @@ class _State:
 
 
 class _Key:
-    __slots__ = ("fresh", "states", "time", "waiting")
+    __slots__ = ("fresh", "met", "past", "states", "time", "waiting")
 
-    def __init__(self, time: int, limits: int) -> None:
+    def __init__(self, time: int) -> None:
         self.time = time
         self.waiting = 1
         self.fresh = True
+        self.met = 0
+        #: what came before, of a key that has met too few requests for any limit: time, waiting, fresh
+        self.past: list[tuple[int, int, bool]] = []
         #: for each limit one state of the most rejections, and one of the fewest
-        self.states = [(_State(), _State()) for _ in range(limits)]
+        self.states: list[tuple[_State, _State]] = []
 
 
 class PortableSimulator:
@@ -210,6 +213,8 @@ class PortableSimulator:
 
     def __init__(self, grid: Sequence[Rate], *, whole_seconds: bool, ladders: Sequence[int] = ()) -> None:
         self._grid = [(limit.rate, (limit.burst or 0) * 1000) for limit in grid]
+        #: So many requests of a key no limit rejects, whenever they come: most keys meet no more.
+        self._spared = min((burst + 1000) // _charge(rate) for rate, burst in self._grid)
         self._ladders = ladders or [0] * len(grid)
         self._whole_seconds = whole_seconds
         self._keys: dict[tuple[int, int], _Key] = {}
@@ -227,7 +232,7 @@ class PortableSimulator:
                 self._latest = time
             key = self._keys.get((number, zone))
             if key is None:
-                self._keys[number, zone] = _Key(time, len(self._grid))
+                self._keys[number, zone] = _Key(time)
             elif key.time - NEW_LOG <= time <= key.time:
                 key.waiting += 1  # to nginx no time went by, even if the log has the lines in another order
             else:
@@ -264,7 +269,10 @@ class PortableSimulator:
         variants = 2 if self._whole_seconds else 1
         rows = [
             (number, zone, key.time, key.waiting, None if key.fresh else [
-                value for pair in key.states for state in pair[:variants] for value in (state.excess, state.last)
+                value
+                for pair in self._stated(key).states
+                for state in pair[:variants]
+                for value in (state.excess, state.last)
             ])
             for (number, zone), key in self._keys.items()
         ]  # fmt: skip
@@ -274,17 +282,36 @@ class PortableSimulator:
         """Go on where another simulator was."""
         keys, self._latest = keys_of(state)
         for number, zone, time, waiting, values in keys.iter_rows():
-            key = self._keys[number, zone] = _Key(time, len(self._grid))
+            key = self._keys[number, zone] = _Key(time)
             key.waiting = waiting
             if values is None:
                 continue
             key.fresh = False
+            self._stated(key)
             known = iter(values)
             for pair in key.states:
                 for each in pair if self._whole_seconds else pair[:1]:
                     each.excess, each.last = next(known), next(known)
 
+    def _stated(self, key: _Key) -> _Key:
+        """The key, with states."""
+        if not key.states:
+            key.states = [(_State(), _State()) for _ in self._grid]
+            now = key.time, key.waiting, key.fresh
+            past, key.past = key.past, []
+            for before in past:
+                key.time, key.waiting, key.fresh = before
+                self._replay(key)
+            key.time, key.waiting, key.fresh = now
+        return key
+
     def _replay(self, key: _Key) -> None:
+        key.met += key.waiting
+        if not key.states and key.met <= self._spared:
+            key.past.append((key.time, key.waiting, key.fresh))
+            key.fresh = False
+            return
+        self._stated(key)
         for (rate, burst), (most, fewest) in zip(self._grid, key.states, strict=True):
             if self._whole_seconds:
                 if key.fresh:
@@ -306,9 +333,13 @@ def _held(rate: int, state: _State, second: int) -> int:
     return max(0, state.excess - rate * max(0, second - state.last) // 1000)
 
 
+def _charge(rate: int) -> int:
+    """What a request that passes is charged: nginx rounds down what has drained before it."""
+    return 1001 if rate % 1000 else 1000
+
+
 def _most(rate: int, burst: int, state: _State, key: _Key) -> None:
-    held = _held(rate, state, key.time)
-    charge = 1001 if rate % 1000 else 1000  # nginx rounds what has drained down before each request that passes
+    held, charge = _held(rate, state, key.time), _charge(rate)
     passed = min(key.waiting, (burst + 1000 - held) // charge)
     state.rejected += key.waiting - passed
     state.excess, state.last = held + passed * charge - min(rate, held), key.time + 1000
