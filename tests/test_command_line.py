@@ -400,6 +400,22 @@ def test_stdin_that_comes_in_pieces(tmp_path: Path) -> None:
         assert result.report["input"]["parsed"] == lines, name
 
 
+def test_a_file_name_that_is_no_utf8(tmp_path: Path) -> None:
+    """A log whose name has bytes that are no UTF-8 is read, also with a state; the name comes with escapes for them."""
+    (tmp_path / "logs").mkdir()
+    odd = os.fsencode(tmp_path / "logs") + b"/a\xff\x1b[31m.log"
+    Path(os.fsdecode(odd)).write_bytes(LINE * 2 + b"what is no request\n")
+    escaped = "logs/a\\xff\x1b[31m.log"
+    read = logscan("analyze", "logs", *JSON, cwd=tmp_path).report["input"]
+    assert [(row["uri"], row["parsed"]) for row in read["sources"]] == [(escaped, 2)]
+    assert [row["uri"] for row in read["rejected_samples"]] == [escaped]
+    for _ in range(2):  # the second run finds it again, and nothing new
+        run = logscan("analyze", "logs", *JSON, "--state", "state", cwd=tmp_path)
+        assert (run.status, json.loads(run.stdout)["input"]["parsed"]) == (0, 2), run.stderr
+    assert b"\x1b[31m" not in logscan("analyze", "logs", "--by", "source", cwd=tmp_path).stdout
+    assert logscan("formats", "logs", cwd=tmp_path).status == 0
+
+
 def test_links_lead_to_one_log(log: Path) -> None:
     """A file, a link to it and another name of it count once, as /var/log/containers beside /var/log/pods do."""
     (log.parent / "links").mkdir()

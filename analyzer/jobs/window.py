@@ -134,7 +134,7 @@ class Window:
         return origins_of(((number, origin, uri) for number, (uri, origin) in streams), cluster)
 
     def _slice(self, run: Run, tables: Tables, begun: float) -> Slice:
-        streams = [(stream.log.source.uri, stream.origin) for stream in run.streams]
+        streams = [(stream.log.source.name, stream.origin) for stream in run.streams]
         for stream in streams:
             if stream not in self._numbers:
                 self._numbers[stream] = self._next

@@ -254,8 +254,9 @@ class _Asked:
             if limit.shown
         ]
         # Where most requests share a key, no number is right: the visitors' addresses must come back first.
+        # Where none met a limit, because the log holds no times, none was tried.
         fit: list[Suggestion | SuggestedLimit] = []
-        if shared_key_pct is not None and shared_key_pct < PARTLY_PCT:
+        if requests and shared_key_pct is not None and shared_key_pct < PARTLY_PCT:
             fit = suggested(keys, rejections, self.limits, self.replicas, self.harmed_pct)
         return ByClient(
             keys=sums["keys"],

@@ -93,7 +93,7 @@ class Log:
         for row in first:
             text = row["line"][:SAMPLE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
             reason = explain(row["field"] - 1, row["reason"])
-            yield RejectedSample(self.source.uri, before + row["source_line"] + 1, reason, text)
+            yield RejectedSample(self.source.name, before + row["source_line"] + 1, reason, text)
 
 
 class Work(NamedTuple):

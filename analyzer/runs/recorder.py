@@ -72,7 +72,7 @@ class Recorder:
         """Commit what is left, and what became of the other logs."""
         ledger, moved = self._state.ledger, self._changes.moved
         ledger.put("logs", "log", moved)
-        uris = pl.Series([source.uri for source in sources], dtype=pl.String)
+        uris = pl.Series([source.name for source in sources], dtype=pl.String)
         late = self._state.see(ledger["logs"].filter(pl.col("uri").is_in(uris.implode()))["log"])
         if self._done or moved or late or self._state.is_new:
             self._commit()
@@ -98,7 +98,7 @@ class Recorder:
         there = self._streams_of([number for number, change in zip(known, changes, strict=True) if change.goes_on])
         written: dict[str, list[dict[str, Any]]] = {name: [] for name in ("logs", "streams", "counts", "samples")}
         numbers: dict[int, tuple[int, int]] = {}
-        samples = {log.source.uri: number for log, number in zip(logs, known, strict=True)}
+        samples = {log.source.name: number for log, number in zip(logs, known, strict=True)}
         for log, change, number in zip(logs, changes, known, strict=True):
             written["logs"].append(_row(log, number, change))
             written["counts"] += [
@@ -171,7 +171,7 @@ def _row(log: Log, number: int, change: Change) -> dict[str, Any]:
     known = change.known if change.goes_on else None
     return {
         "log": number,
-        "uri": log.source.uri,
+        "uri": log.source.name,
         **(stamp._asdict() if stamp is not None else {}),
         "begin": end,
         **told._asdict(),

@@ -110,7 +110,7 @@ class RowScan(PieceScan):
         origins = [origin.within(self._log.origin) for origin in (inner.origins if inner is not None else [Origin()])]
         for column in self._wanted.columns:
             if column == "source":
-                added.append(pl.lit(self._log.source.uri).alias(column))
+                added.append(pl.lit(self._log.source.name).alias(column))
             elif column in Origin._fields:
                 added.append(self._origin(column, origins, rows))
             elif column not in rows.columns and column not in _CLIENT:

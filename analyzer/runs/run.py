@@ -189,7 +189,7 @@ class Run:
     def origins(self, cluster: Cluster | None) -> pl.DataFrame:
         """The node, pod and namespace that each stream came from, and the name of its log."""
         streams = enumerate(self.streams)
-        return origins_of(((number, origin, log.source.uri) for number, (log, origin) in streams), cluster)
+        return origins_of(((number, origin, log.source.name) for number, (log, origin) in streams), cluster)
 
     def _source_row(self, log: Log, cluster: Cluster | None) -> SourceRow:
         origins = {origin for origin, _ in log.streams} or {log.origin}
@@ -199,7 +199,7 @@ class Run:
         envelope = "+".join(part for part in (log.shape.document, name_of(log.shape.layers)) if part and part != "none")
         known = log.shape.layout is not None or most is not None or envelope
         return SourceRow(
-            uri=log.source.uri,
+            uri=log.source.name,
             format=log.shape.layout.name if log.shape.layout else most,
             envelope=(envelope or "none") if known else None,
             node=nodes.pop() if len(nodes) == 1 else None,

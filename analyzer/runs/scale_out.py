@@ -104,7 +104,7 @@ def read_on_cluster(
             raise type(error)(message, error.hint) from None
         except Exception as error:  # noqa: BLE001 - whatever the library raises, the cluster failed
             raise _failure(engine, error) from None
-    names = {log.source.uri: source.uri for log, source in zip(part.logs, sources, strict=True)}
+    names = {log.source.name: source.name for log, source in zip(part.logs, sources, strict=True)}
     for log, source in zip(part.logs, sources, strict=True):
         log.source = source
     run.logs, run.streams = part.logs, part.streams

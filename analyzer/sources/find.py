@@ -54,6 +54,11 @@ class Source:
     part: tuple[int, int] | None = None
 
     @property
+    def name(self) -> str:
+        r"""The `uri` as a column can hold it: bytes of a file's name that are no UTF-8 as escapes (``\xff``)."""
+        return self.uri if self.uri.isascii() else os.fsencode(self.uri).decode(errors="backslashreplace")
+
+    @property
     def in_bucket(self) -> bool:
         """Whether it is an object of a bucket."""
         return parse_url(self.uri) is not None

@@ -81,7 +81,7 @@ def find_changes(sources: Sequence[Source], ledger: Ledger) -> Changes:
     if not left:
         return found
     since = pl.lit((time.time_ns() - _LOOKED_FOR * 10**9) // 10**6).cast(pl.Datetime("ms", "UTC"))
-    uris = pl.Series([source.uri for source, _ in left], dtype=pl.String)
+    uris = pl.Series([source.name for source, _ in left], dtype=pl.String)
     inodes = pl.Series([stamp and stamp.inode for _, stamp in left], dtype=SCHEMAS["logs"]["inode"])
     others = logs.filter(
         ~pl.col("log").is_in(pl.concat(unchanged).implode())
@@ -97,7 +97,7 @@ def _unchanged(sources: Sequence[Source], stamps: Sequence[Stamp | None], logs: 
         name: pl.Series([stamp and stamp[place] for stamp in stamps], dtype=SCHEMAS["logs"][name])
         for place, name in enumerate(Stamp._fields)
     }
-    uris = pl.Series([source.uri for source in sources], dtype=pl.String)
+    uris = pl.Series([source.name for source in sources], dtype=pl.String)
     listed = pl.DataFrame({"at": pl.int_range(len(sources), eager=True), "uri": uris, **columns})
     # By name first: a join on all of it would hold every stamp several times.
     alike = [pl.col(name).eq_missing(pl.col(f"{name}_right")) for name in Stamp._fields]
@@ -150,7 +150,7 @@ class _Matching:
 
     def _object(self, source: Source, stamp: Stamp, found: Changes) -> Change | None:
         """An object of a bucket: new, or written over."""
-        row = self._by_uri.get(source.uri)
+        row = self._by_uri.get(source.name)
         if row is None or row["log"] not in self._known:
             return Change(source, stamp)
         decided = self._anew(row, source, stamp, found)
@@ -160,7 +160,7 @@ class _Matching:
         del self._known[row["log"]]
 
     def _same_file(self, source: Source, stamp: Stamp, found: Changes) -> Change | None:
-        row = self._by_inode.get((stamp.device, stamp.inode)) or self._by_uri.get(source.uri)
+        row = self._by_inode.get((stamp.device, stamp.inode)) or self._by_uri.get(source.name)
         if row is None or row["log"] not in self._known:
             return None
         return self._go_on(row, source, stamp, found) if _holds(source.uri, row, stamp) else None
@@ -192,7 +192,7 @@ class _Matching:
 
     def _rewritten(self, source: Source, stamp: Stamp, found: Changes) -> Change | None:
         """A log that begins as before and does not go on so; another beginning is another log."""
-        row = self._by_uri.get(source.uri) or self._by_inode.get((stamp.device, stamp.inode))
+        row = self._by_uri.get(source.name) or self._by_inode.get((stamp.device, stamp.inode))
         if row is None or row["log"] not in self._known:
             return None
         begins = row["head_size"] and _begins_as(source.uri, row)
@@ -222,7 +222,7 @@ class _Matching:
     def _move(self, row: dict[str, Any], source: Source, stamp: Stamp, found: Changes, end: int) -> Change:
         self._known.pop(row["log"])
         told = digests_of(source.uri, end, stamp)
-        found.moved.append({**row, "uri": source.uri, **stamp._asdict(), **told._asdict(), "begin": end})
+        found.moved.append({**row, "uri": source.name, **stamp._asdict(), **told._asdict(), "begin": end})
         return Change(source, None)
 
 

@@ -34,7 +34,8 @@ def limits(*rows: tuple[int, str, int, int], key: int = 0) -> pl.DataFrame:
 
 def reading(table: pl.DataFrame, found: pl.DataFrame, requests: int, grid: list[Limit], **more: Any) -> RateLimit:
     """Read the section, of so many simulated requests."""
-    return rate_limit(table, found, {"requests": requests}, grid, **more)
+    totals = {"requests": requests, "client_requests": requests if "clients" in more else 0}
+    return rate_limit(table, found, totals, grid, **more)
 
 
 def visitors(count: int) -> list[dict[str, object]]:
@@ -153,6 +154,11 @@ def test_nothing_is_suggested_where_no_limit_fits(labelled: Rows) -> None:
     assert reading(labelled(*visitors(2)), rejected, 2, GRID).suggested is None
     assert reading(labelled(*visitors(2)), limits(), 2, []).suggested is None
     assert reading(labelled(), limits(), 0, GRID).suggested is None
+
+
+def test_nothing_is_suggested_where_nothing_was_tried(labelled: Rows) -> None:
+    """A log without times has visitors, of which none met a limit: that speaks for no limit."""
+    assert reading(labelled(*visitors(9)), limits(), 0, GRID).suggested is None
 
 
 def test_nothing_is_suggested_where_most_share_a_key(labelled: Rows) -> None:

@@ -130,7 +130,9 @@ def _logged(logged: Logged) -> list[str]:
 def _simulations(page: Page, reading: RateLimit | ByClient, *, named: bool) -> None:
     simulations = reading.simulations
     if not any(each.rejected_high for each in simulations):
-        if simulations and named:
+        if simulations and named and not simulations[0].requests:
+            page.section("", ["no limit was tried: no request with a time met one"])
+        elif simulations and named:
             page.section("", ["none of the simulated limits would reject a request"])
         return
     rows = [("limit", "burst", "rejected %", "low to high", "on shared %")]
