@@ -302,6 +302,7 @@ def _controller(
         services=services,
         settings=found.settings,
         log_format=found.log_format,
+        config_map=None if found.config is None else identity(found.config),
         lint=lint(workload, found.config),
         ingresses=tuple(
             each for each in ingresses if each.namespace == workload.namespace and not names.isdisjoint(each.backends)

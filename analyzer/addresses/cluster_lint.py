@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import difflib
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.addresses.cluster_model import Lint
-from analyzer.addresses.cluster_objects import KONG_VARIABLES, containers, dicts, identity, plain_cidrs, sub, text
+from analyzer.addresses.cluster_objects import KONG_VARIABLES, containers, dicts, plain_cidrs, sub, text
 from analyzer.addresses.cluster_settings import CONFIG_KEYS, go_bool
 from analyzer.rules import load_toml, rules_dir
 
@@ -42,12 +42,11 @@ def lint(workload: Workload, config: Object | None) -> tuple[Lint, ...]:
         return tuple(_kong(workload))
     if config is None:
         return ()
-    where = f"ConfigMap {'/'.join(identity(config))}"
     data = sub(config, "data")
     if workload.kind == "ingress-nginx":
-        return tuple(_ingress_nginx(where, data))
+        return tuple(_ingress_nginx(data))
     if workload.kind in _MEANT:
-        return tuple(_unknown(where, data, CONFIG_KEYS[workload.kind], _MEANT[workload.kind]))
+        return tuple(_unknown(data, workload.kind))
     return ()
 
 
@@ -56,8 +55,7 @@ def unknown_keys(workload: Workload, keys: Iterable[str]) -> list[str]:
     if workload.kind == "ingress-nginx":
         return [key for key in keys if key.lower() not in _ingress_nginx_keys().known]
     if workload.kind in _MEANT:
-        found = _unknown("", dict.fromkeys(keys), CONFIG_KEYS[workload.kind], _MEANT[workload.kind])
-        return [each.key for each in found]
+        return [each.key for each in _unknown(keys, workload.kind)]
     return []
 
 
@@ -74,25 +72,25 @@ def _ingress_nginx_keys() -> _Keys:
     return _Keys(frozenset(table["keys"]) | frozenset(table["older"]), table["meant"])
 
 
-def _ingress_nginx(where: str, data: Object) -> Iterator[Lint]:
+def _ingress_nginx(data: Object) -> Iterator[Lint]:
     known, meant = _ingress_nginx_keys()
     for key, value in data.items():
         plain = key.lower()
         if plain not in known:
             near = meant.get(plain) or _near(plain, known, _NEAR)
-            yield _unread(where, key, near, "ingress-nginx")
+            yield _unread(key, near, "ingress-nginx")
         elif plain in _SWITCHES and isinstance(value, str) and go_bool(value) is None:
-            expected = "true" if value.strip().lower() in ("on", "yes", "true", "enabled") else None
-            yield Lint("bad-value", where, key, expected, f'{key}: expected "true" or "false", got "{value}"')
+            yield Lint("bad-value", key, f'{key}: expected "true" or "false", got "{value}"')
         elif plain == "proxy-real-ip-cidr" and isinstance(value, str):
             for entry in plain_cidrs(value.split(","))[1]:
-                yield Lint("bad-value", where, key, None, f'{key}: expected CIDRs with commas between, got "{entry}"')
+                yield Lint("bad-value", key, f'{key}: expected CIDRs with commas between, got "{entry}"')
 
 
-def _unknown(where: str, data: dict[str, Any], known: Iterable[str], meant: dict[str, str]) -> Iterator[Lint]:
-    for key in data:
+def _unknown(keys: Iterable[str], kind: str) -> Iterator[Lint]:
+    known, meant = CONFIG_KEYS[kind], _MEANT[kind]
+    for key in keys:
         if key not in known and (near := meant.get(key) or _near(key, known, _VERY_NEAR)):
-            yield _unread(where, key, near, "the controller")
+            yield _unread(key, near, "the controller")
 
 
 def _kong(workload: Workload) -> Iterator[Lint]:
@@ -104,12 +102,12 @@ def _kong(workload: Workload) -> Iterator[Lint]:
     for name in dict.fromkeys(names):
         if is_misspelt_variable(name):
             near = _near(name, KONG_VARIABLES, _VERY_NEAR)
-            yield _unread(f"environment of {workload.namespace}/{workload.name}", name, near, "Kong")
+            yield _unread(name, near, "Kong")
 
 
-def _unread(where: str, key: str, near: str | None, reader: str) -> Lint:
+def _unread(key: str, near: str | None, reader: str) -> Lint:
     guess = f", which reads {near}" if near else ""
-    return Lint("unknown-key", where, key, near, f"{key} is not read by {reader}{guess}")
+    return Lint("unknown-key", key, f"{key} is not read by {reader}{guess}")
 
 
 def _near(key: str, known: Iterable[str], cutoff: float) -> str | None:

@@ -145,13 +145,11 @@ class ProxySettings:
 class Lint:
     """A setting that the controller does not read as it is written.
 
-    `kind` is ``unknown-key`` or ``bad-value``; `near` is what may have been meant; `text` says it in a sentence.
+    `kind` is ``unknown-key`` or ``bad-value``; `text` says it in a sentence, with what may have been meant.
     """
 
     kind: str
-    where: str
     key: str
-    near: str | None
     text: str
 
 
@@ -170,6 +168,8 @@ class Controller:
         Those in front of the pods, the ones that reach outside first.
     log_format
         Its access log as an nginx ``log_format`` string, where one is set.
+    config_map
+        Namespace and name of the ConfigMap that it reads, where the file has it.
     ingresses
         Load balancers that an Ingress of another controller puts in front of this one.
     sidecars
@@ -185,6 +185,7 @@ class Controller:
     services: tuple[ServiceFacts, ...]
     settings: ProxySettings
     log_format: str | None = None
+    config_map: tuple[str, str] | None = None
     lint: tuple[Lint, ...] = ()
     ingresses: tuple[IngressFacts, ...] = ()
     sidecars: tuple[str, ...] = ()

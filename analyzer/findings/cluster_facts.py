@@ -72,6 +72,7 @@ def _cluster(cluster: Cluster) -> dict[str, Any]:
 
 def _controller(controller: Controller, cluster: Cluster) -> dict[str, Any]:
     settings, options = controller.settings, controller.options
+    config_namespace, config_map = controller.config_map or (controller.namespace, None)
     known = bool(settings.sources)
     placed = Counter(pod.node for pod in controller.pods if pod.node is not None)
     schedulable = cluster.node_names()
@@ -80,6 +81,8 @@ def _controller(controller: Controller, cluster: Cluster) -> dict[str, Any]:
         "controller_name": f"{controller.namespace}/{controller.name}",
         "namespace": controller.namespace,
         "workload": controller.name,
+        "config_map": config_map,
+        "config_map_namespace": config_namespace,
         "uses_host_network": bool(controller.pods) and all(pod.host_network for pod in controller.pods),
         "pods": len(controller.pods),
         "nodes_with_pod": len(placed),

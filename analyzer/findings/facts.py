@@ -95,6 +95,8 @@ FACTS: dict[str, tuple[pl.DataType, str]] = {
     "controller_name": (_TEXT, "namespace/name of the workload"),
     "namespace": (_TEXT, "its namespace"),
     "workload": (_TEXT, "its name"),
+    "config_map": (_TEXT, "name of the ConfigMap that it reads, where the cluster file has it"),
+    "config_map_namespace": (_TEXT, "its namespace, or the workload's"),
     "uses_host_network": (_BOOL, "its pods share their nodes' network"),
     "pods": (_COUNT, "its pods"),
     "nodes_with_pod": (_COUNT, "nodes that such a pod runs on"),

@@ -110,13 +110,13 @@ def test_gke_load_balancer_before_the_controller(tmp_path: Path) -> None:
 def test_digitalocean_misspelt_keys(tmp_path: Path) -> None:
     """Keys that ingress-nginx does not know, and values that are no truth value to Go, are found and do not count."""
     controller = only(load(tmp_path, clusters.digitalocean()))
-    where = "ConfigMap ingress-nginx/ingress-nginx-controller"
+    assert controller.config_map == ("ingress-nginx", "ingress-nginx-controller")
     assert controller.lint == (
-        Lint("unknown-key", where, "use-forward-headers", "use-forwarded-headers",
+        Lint("unknown-key", "use-forward-headers",
              "use-forward-headers is not read by ingress-nginx, which reads use-forwarded-headers"),
-        Lint("unknown-key", where, "compute-full-forward-for", "compute-full-forwarded-for",
+        Lint("unknown-key", "compute-full-forward-for",
              "compute-full-forward-for is not read by ingress-nginx, which reads compute-full-forwarded-for"),
-        Lint("bad-value", where, "enable-real-ip", "true", 'enable-real-ip: expected "true" or "false", got "on"'),
+        Lint("bad-value", "enable-real-ip", 'enable-real-ip: expected "true" or "false", got "on"'),
     )  # fmt: skip
     settings = controller.settings
     assert (settings.use_forwarded_headers, settings.enable_real_ip) == (False, False)
@@ -170,7 +170,8 @@ def test_unknown_keys(tmp_path: Path, key: str, near: str | None) -> None:
     """Every key that is not on the controller's list is unknown; what was meant is named if anything is near."""
     items = clusters.ingress_nginx(("n1", "10.0.0.1"), config={key: "true"})
     (found,) = only(load(tmp_path, items)).lint
-    assert (found.kind, found.key, found.near) == ("unknown-key", key, near)
+    meant = f", which reads {near}" if near else ""
+    assert found == Lint("unknown-key", key, f"{key} is not read by ingress-nginx{meant}")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_a_file_without_config_maps(tmp_path: Path) -> None:
     items = [item for item in clusters.eks() if item["kind"] != "ConfigMap"]
     controller = only(load(tmp_path, items))
     assert controller.settings == ProxySettings()
-    assert (controller.log_format, controller.lint) == (None, ())
+    assert (controller.log_format, controller.config_map, controller.lint) == (None, None, ())
 
 
 def test_log_format_without_escape(tmp_path: Path) -> None:

@@ -421,10 +421,12 @@ def test_limits_and_lists(tmp_path: Path) -> None:
 
 
 def test_settings(tmp_path: Path) -> None:
-    """Misspelt keys, values that are none, and the two codes of limits."""
+    """Misspelt keys, values that are none, and the two codes of limits; what to paste names the ConfigMap."""
     config = {"use-forward-headers": "true", "enable-real-ip": "on", "limit-req-status-code": "429"}
-    ids = found(tmp_path, requests(*VISITORS), cluster(config, **LOCAL))
-    assert ids == ["bad-setting-value", "limit-status-codes", "misspelt-setting"]
+    findings = report(tmp_path, requests(*VISITORS), cluster(config, **LOCAL)).findings
+    assert [each.id for each in findings] == ["bad-setting-value", "limit-status-codes", "misspelt-setting"]
+    edit = "kubectl -n ingress-nginx edit configmap ingress-nginx-controller"
+    assert [findings[place].fixes[0].patch for place in (0, 2)] == [edit, edit]
     right = {"limit-req-status-code": "429", "limit-conn-status-code": "429"}
     assert found(tmp_path, requests(*VISITORS), cluster(right, **LOCAL)) == []
 
