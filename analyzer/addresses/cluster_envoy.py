@@ -20,13 +20,12 @@ from analyzer.addresses.cluster_objects import (
     plain_cidrs,
     sub,
     text,
-    text_map,
     texts,
 )
-from analyzer.addresses.cluster_settings import Found, Reading, config_of, title
+from analyzer.addresses.cluster_settings import Found, SettingsBuilder, config_of, title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from analyzer.addresses.cluster_controllers import Workload
 
@@ -56,61 +55,55 @@ def envoy_gateway(workload: Workload, objects: Mapping[str, Sequence[Object]]) -
         if gateway
         else []
     )
-    reading = Reading()
+    settings = SettingsBuilder()
     if policies:
         policy = policies[0][2]
         spec = sub(policy, "spec")
-        reading.where = title(policy)
+        settings.where = title(policy)
         if "proxyProtocol" in spec or spec.get("enableProxyProtocol") is True:
-            reading.set("use_proxy_protocol", value=True)
+            settings.set("use_proxy_protocol", value=True)
         detection = sub(spec, "clientIPDetection")
         forwarded = sub(detection, "xForwardedFor")
         if custom := text(sub(detection, "customHeader"), "name"):
-            reading.set("header", custom)
-            reading.set("use_forwarded_headers", value=True)
-            reading.set("trusted", EVERYONE)
+            settings.set("header", custom)
+            settings.set("use_forwarded_headers", value=True)
+            settings.set("trusted", EVERYONE)
         elif forwarded:
             hops = number(forwarded, "numTrustedHops")
             cidrs = plain_cidrs(texts(forwarded.get("trustedCIDRs")))[0]
-            reading.set("trusted_hops", hops)
-            reading.set("trusted", cidrs)
-            reading.set("recursive", bool(cidrs))
-            reading.set("use_forwarded_headers", bool(hops or cidrs))
-    _envoy_defaults(reading)
-    return Found(reading.settings())
+            settings.set("trusted_hops", hops)
+            settings.set("trusted", cidrs)
+            settings.set("recursive", bool(cidrs))
+            settings.set("use_forwarded_headers", bool(hops or cidrs))
+    _envoy_defaults(settings)
+    return Found(settings.build())
 
 
-def cilium(workload: Workload, objects: Mapping[str, Sequence[Object]]) -> Found:
+def cilium(settings: SettingsBuilder, data: Mapping[str, str]) -> None:
     """Read the ConfigMap of Cilium."""
-    config = config_of(workload, objects)
-    if config is None:
-        return Found(ProxySettings())
-    data = text_map(sub(config, "data"))
-    reading = Reading(title(config))
     proxied = [data.get(key) for key in ("enable-ingress-proxy-protocol", "enable-gateway-api-proxy-protocol")]
-    reading.set("use_proxy_protocol", "true" in proxied)
+    settings.set("use_proxy_protocol", "true" in proxied)
     hops = [data.get(key, "") for key in ("ingress-default-xff-num-trusted-hops", "gateway-api-xff-num-trusted-hops")]
     most = max((int(each) for each in hops if each.isascii() and each.isdigit()), default=0)
-    reading.set("trusted_hops", most)
-    reading.set("use_forwarded_headers", most > 0)
-    _envoy_defaults(reading)
-    return Found(reading.settings(), None, config)
+    settings.set("trusted_hops", most)
+    settings.set("use_forwarded_headers", most > 0)
+    _envoy_defaults(settings)
 
 
 def contour(workload: Workload, objects: Mapping[str, Sequence[Object]]) -> Found:
     """Read Contour's ConfigMap and arguments."""
     config = config_of(workload, objects)
-    reading = Reading()
+    settings = SettingsBuilder()
     if config is not None:
-        reading.where = title(config)
-        _hops(reading, workload.kind, [text(sub(config, "data"), "contour.yaml") or ""])
+        settings.where = title(config)
+        _hops(settings, workload.kind, text(sub(config, "data"), "contour.yaml") or "")
     beside = [sub(item, "spec", "template", "spec") for item in objects["Deployment"] if is_contour(item, workload)]
     if any(flags(spec).get("use-proxy-protocol") in ("", "true") for spec in beside):
-        reading.set("use_proxy_protocol", value=True, where=f"--use-proxy-protocol of {workload.namespace}/contour")
+        settings.set("use_proxy_protocol", value=True, where=f"--use-proxy-protocol of {workload.namespace}/contour")
     if config is None and not beside:
         return Found(ProxySettings())
-    _envoy_defaults(reading)
-    return Found(reading.settings(), None, config)
+    _envoy_defaults(settings)
+    return Found(settings.build(), None, config)
 
 
 def is_contour(item: Object, workload: Workload) -> bool:
@@ -122,37 +115,37 @@ def istio(workload: Workload, objects: Mapping[str, Sequence[Object]]) -> Found:
     """Read the pod's annotation, else the mesh."""
     config = config_of(workload, objects)
     own = text(sub(workload.pod, "metadata", "annotations"), ISTIO_ANNOTATION)
-    reading = Reading()
+    settings = SettingsBuilder()
     if own is not None:
-        reading.where = f"{ISTIO_ANNOTATION} of {workload.namespace}/{workload.name}"
+        settings.where = f"{ISTIO_ANNOTATION} of {workload.namespace}/{workload.name}"
     elif config is not None:
-        reading.where = title(config)
+        settings.where = title(config)
     else:
         return Found(ProxySettings())
     said = own or text(sub(config or {}, "data"), "mesh") or ""
-    _hops(reading, workload.kind, [said])
+    _hops(settings, workload.kind, said)
     if _ISTIO_PROXY.search(said):
-        reading.set("use_proxy_protocol", value=True)
-    _envoy_defaults(reading)
-    return Found(reading.settings(), None, config)
+        settings.set("use_proxy_protocol", value=True)
+    _envoy_defaults(settings)
+    return Found(settings.build(), None, config)
 
 
 def brief(kind: str, said: str) -> str:
     """Return of a piece of YAML or JSON only what `read_proxy` reads of it."""
-    parts = [found[0].strip() for found in [_HOPS[kind].search(said)] if found]
+    hops = _HOPS[kind].search(said)
+    parts = [hops[0].strip()] if hops else []
     if kind == "istio" and _ISTIO_PROXY.search(said):
         parts.append("proxyProtocol: {}")
     return "\n".join(parts)
 
 
-def _hops(reading: Reading, kind: str, said: Iterable[str]) -> None:
-    for each in said:
-        if found := _HOPS[kind].search(each):
-            reading.set("trusted_hops", int(found[1]))
-            reading.set("use_forwarded_headers", int(found[1]) > 0)
+def _hops(settings: SettingsBuilder, kind: str, said: str) -> None:
+    if found := _HOPS[kind].search(said):
+        settings.set("trusted_hops", int(found[1]))
+        settings.set("use_forwarded_headers", int(found[1]) > 0)
 
 
-def _envoy_defaults(reading: Reading) -> None:
-    reading.default(use_forwarded_headers=False, use_proxy_protocol=False, trusted=(), trusted_hops=None)
-    only_proxy = reading.values["use_proxy_protocol"] and not reading.values["use_forwarded_headers"]
-    reading.default(header="proxy_protocol" if only_proxy else "X-Forwarded-For", recursive=False)
+def _envoy_defaults(settings: SettingsBuilder) -> None:
+    settings.default(use_forwarded_headers=False, use_proxy_protocol=False, trusted=(), trusted_hops=None)
+    only_proxy = settings.values["use_proxy_protocol"] and not settings.values["use_forwarded_headers"]
+    settings.default(header="proxy_protocol" if only_proxy else "X-Forwarded-For", recursive=False)

@@ -25,7 +25,7 @@ from analyzer.addresses.cluster_objects import (
     text_map,
     variables,
 )
-from analyzer.addresses.cluster_settings import Found, Reading, config_of, go_bool, title
+from analyzer.addresses.cluster_settings import Found, SettingsBuilder, config_of, go_bool, title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,61 +45,52 @@ def ingress_nginx(workload: Workload, objects: Mapping[str, Sequence[Object]]) -
         return Found(ProxySettings())
     # Keys are matched whatever their case (mitchellh/mapstructure).
     data = {key.lower(): value for key, value in text_map(sub(config or {}, "data")).items()}
-    reading = Reading(title(config) if config else "default")
+    settings = SettingsBuilder(title(config) if config else "default")
     for key in ("use-forwarded-headers", "use-proxy-protocol", "enable-real-ip"):
         value = go_bool(data.get(key, "x"))
         if value is not None:
-            reading.set(key.replace("-", "_"), value)
+            settings.set(key.replace("-", "_"), value)
     if "proxy-real-ip-cidr" in data:
-        reading.set("trusted", plain_cidrs(data["proxy-real-ip-cidr"].split(","))[0])
-    reading.default(
+        settings.set("trusted", plain_cidrs(data["proxy-real-ip-cidr"].split(","))[0])
+    settings.default(
         use_forwarded_headers=False,
         use_proxy_protocol=False,
         enable_real_ip=False,
         trusted=("0.0.0.0/0",),
         recursive=True,
     )
-    if reading.values["use_proxy_protocol"] and not reading.values["use_forwarded_headers"]:
-        reading.set("header", "proxy_protocol", reading.sources["use_proxy_protocol"])
+    if settings.values["use_proxy_protocol"] and not settings.values["use_forwarded_headers"]:
+        settings.set("header", "proxy_protocol", settings.sources["use_proxy_protocol"])
     elif data.get("forwarded-for-header"):
-        reading.set("header", data["forwarded-for-header"])
-    reading.default(header="X-Forwarded-For")
+        settings.set("header", data["forwarded-for-header"])
+    settings.default(header="X-Forwarded-For")
     options = {key: data[key] for key in _OPTIONS if data.get(key)}
     if flags(workload.spec).get(SSL_PASSTHROUGH) in ("", "true"):
         options[SSL_PASSTHROUGH] = "true"
-    return Found(reading.settings(), _nginx_format(data), config, options)
+    return Found(settings.build(), _nginx_format(data), config, options)
 
 
-def f5(workload: Workload, objects: Mapping[str, Sequence[Object]]) -> Found:
-    """Read the ConfigMap of F5's NGINX Ingress Controller."""
-    config = config_of(workload, objects)
-    if config is None:
-        return Found(ProxySettings())
-    data = text_map(sub(config, "data"))
-    reading = Reading(title(config))
+def f5(settings: SettingsBuilder, data: Mapping[str, str]) -> str | None:
+    """Read the ConfigMap of F5's NGINX Ingress Controller; return its log format."""
     if (value := go_bool(data.get("proxy-protocol", "x"))) is not None:
-        reading.set("use_proxy_protocol", value)
+        settings.set("use_proxy_protocol", value)
     if "set-real-ip-from" in data:
-        reading.set("trusted", plain_cidrs(data["set-real-ip-from"].split(","))[0])
+        settings.set("trusted", plain_cidrs(data["set-real-ip-from"].split(","))[0])
     if data.get("real-ip-header"):
-        reading.set("header", data["real-ip-header"])
+        settings.set("header", data["real-ip-header"])
     if (value := go_bool(data.get("real-ip-recursive", "x"))) is not None:
-        reading.set("recursive", value)
-    _nginx_defaults(reading)
+        settings.set("recursive", value)
+    _nginx_defaults(settings)
     log_format = " ".join(data.get("log-format", "").split("\n")).strip()
     escaping = data.get("log-format-escaping")
-    return Found(
-        reading.settings(),
-        (f"escape={escaping} {log_format}" if escaping in ("json", "none") else log_format) or None,
-        config,
-    )
+    return (f"escape={escaping} {log_format}" if escaping in ("json", "none") else log_format) or None
 
 
 def kong(workload: Workload, _: Mapping[str, Sequence[Object]]) -> Found:
     """Read Kong's environment."""
     given = variables(workload.spec)
     who = f"pod {'/'.join(identity(workload.pod))}" if workload.pods else f"{workload.namespace}/{workload.name}"
-    reading = Reading()
+    settings = SettingsBuilder()
 
     def value_of(*names: str) -> tuple[str | None, str]:
         for name in names:
@@ -109,18 +100,18 @@ def kong(workload: Workload, _: Mapping[str, Sequence[Object]]) -> Found:
 
     listed, where = value_of("KONG_TRUSTED_IPS", "KONG_NGINX_PROXY_SET_REAL_IP_FROM")
     if where != "default":
-        reading.set("trusted", plain_cidrs((listed or "").split(","))[0], where)
+        settings.set("trusted", plain_cidrs((listed or "").split(","))[0], where)
     header, where = value_of("KONG_REAL_IP_HEADER", "KONG_NGINX_PROXY_REAL_IP_HEADER")
     if header:
-        reading.set("header", header, where)
+        settings.set("header", header, where)
     recursive, where = value_of("KONG_REAL_IP_RECURSIVE", "KONG_NGINX_PROXY_REAL_IP_RECURSIVE")
     if recursive:
-        reading.set("recursive", recursive.lower() in ("on", "true"), where)
+        settings.set("recursive", recursive.lower() in ("on", "true"), where)
     listen, where = value_of("KONG_PROXY_LISTEN")
     if listen:
-        reading.set("use_proxy_protocol", "proxy_protocol" in listen.replace(",", " ").split(), where)
-    _nginx_defaults(reading)
-    return Found(reading.settings(), _kong_format(given))
+        settings.set("use_proxy_protocol", "proxy_protocol" in listen.replace(",", " ").split(), where)
+    _nginx_defaults(settings)
+    return Found(settings.build(), _kong_format(given))
 
 
 def fabric(_: Workload, objects: Mapping[str, Sequence[Object]]) -> Found:
@@ -129,19 +120,19 @@ def fabric(_: Workload, objects: Mapping[str, Sequence[Object]]) -> Found:
         return Found(ProxySettings())
     proxy = objects["NginxProxy"][0]
     rewrite = sub(proxy, "spec", "rewriteClientIP")
-    reading = Reading(title(proxy))
+    settings = SettingsBuilder(title(proxy))
     mode = text(rewrite, "mode")
     if mode:
-        reading.set("use_proxy_protocol", mode == "ProxyProtocol")
-        reading.set("header", "proxy_protocol" if mode == "ProxyProtocol" else "X-Forwarded-For")
+        settings.set("use_proxy_protocol", mode == "ProxyProtocol")
+        settings.set("header", "proxy_protocol" if mode == "ProxyProtocol" else "X-Forwarded-For")
         listed = (text(entry, "value") or "" for entry in dicts(rewrite.get("trustedAddresses")))
-        reading.set("trusted", plain_cidrs(listed)[0])
+        settings.set("trusted", plain_cidrs(listed)[0])
     if isinstance(rewrite.get("setIPRecursively"), bool):
-        reading.set("recursive", rewrite["setIPRecursively"])
-    _nginx_defaults(reading)
+        settings.set("recursive", rewrite["setIPRecursively"])
+    _nginx_defaults(settings)
     log = sub(proxy, "spec", "logging", "accessLog")
     log_format, escape = text(log, "format"), text(log, "escape")
-    return Found(reading.settings(), f"escape={escape} {log_format}" if log_format and escape else log_format)
+    return Found(settings.build(), f"escape={escape} {log_format}" if log_format and escape else log_format)
 
 
 def _nginx_format(data: Mapping[str, str]) -> str | None:
@@ -161,14 +152,14 @@ def _kong_format(given: Mapping[str, str | None]) -> str | None:
     return defined[2] + defined[3] if defined and used[1:2] == [defined[1]] else None
 
 
-def _nginx_defaults(reading: Reading) -> None:
+def _nginx_defaults(settings: SettingsBuilder) -> None:
     """Fill in what nginx's realip module does where it is not told, and what follows from what it is told.
 
     https://nginx.org/en/docs/http/ngx_http_realip_module.html
     """
-    reading.default(use_proxy_protocol=False, trusted=(), header="X-Real-IP", recursive=False)
-    trusted, header = reading.values["trusted"], reading.values["header"]
-    reading.set("enable_real_ip", bool(trusted), reading.sources["trusted"])
-    reading.set(
-        "use_forwarded_headers", bool(trusted) and header.lower() != "proxy_protocol", reading.sources["trusted"]
+    settings.default(use_proxy_protocol=False, trusted=(), header="X-Real-IP", recursive=False)
+    trusted, header = settings.values["trusted"], settings.values["header"]
+    settings.set("enable_real_ip", bool(trusted), settings.sources["trusted"])
+    settings.set(
+        "use_forwarded_headers", bool(trusted) and header.lower() != "proxy_protocol", settings.sources["trusted"]
     )

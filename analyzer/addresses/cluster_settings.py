@@ -72,7 +72,7 @@ def config_of(workload: Workload, objects: Mapping[str, Sequence[Object]]) -> Ob
     return next((item for item in objects["ConfigMap"] if identity(item) in wanted), None)
 
 
-class Reading:
+class SettingsBuilder:
     """Collects the settings of one controller and who says so."""
 
     def __init__(self, where: str = "default") -> None:
@@ -91,7 +91,7 @@ class Reading:
             if name not in self.values:
                 self.set(name, value, "default")
 
-    def settings(self) -> ProxySettings:
+    def build(self) -> ProxySettings:
         """Return what was collected."""
         return ProxySettings(**self.values, sources=self.sources)
 
