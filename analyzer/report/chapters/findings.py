@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -36,9 +37,10 @@ def _topic(finding: Finding) -> Topic:
     parts: list[Part] = [Paragraph((sentence(finding.because),))]
     shown = [fix for fix in finding.fixes if fix.recognised] or finding.fixes
     others = [fix for fix in finding.fixes if fix not in shown]
-    for fix in shown:
+    for fix, following in zip_longest(shown, shown[1:]):
         parts += _fix(fix)
-    parts += [to_copy("To see that it worked.", verify) for verify in dict.fromkeys(fix.verify for fix in shown)]
+        if following is None or following.verify != fix.verify:
+            parts.append(to_copy("To see that it worked.", fix.verify))
     if others:
         parts.append(Fold("For other platforms and controllers", [part for fix in others for part in _fix(fix)]))
     facts: list[list[Cell]] = [[name, _value(value)] for name, value in finding.evidence.items()]
