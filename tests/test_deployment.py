@@ -16,7 +16,7 @@ import analyzer as logscan
 from analyzer.commands import analyze
 from analyzer.findings.rules import load_findings
 from analyzer.jobs.snapshot import OPTIONAL, RESOURCES
-from analyzer.report import load_format
+from analyzer.report import write_report
 from analyzer.sources.buckets import parse_url
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ MANIFESTS = [
 def metrics() -> set[str]:
     """Names of all metrics that a report of a sample has."""
     folder = ROOT / "sample_logs" / "local"
-    text = load_format("prometheus").render(logscan.analyze(folder, cluster=folder / "cluster.json"))
+    text = write_report(logscan.analyze(folder, cluster=folder / "cluster.json"), "prometheus")
     return {family.name for family in text_string_to_metric_families(text)}
 
 

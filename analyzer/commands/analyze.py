@@ -162,12 +162,12 @@ def _note_portable_scanner() -> None:
 
 
 def _write(report: Report, format_name: str, output: Path | None) -> None:
-    from analyzer.report import load_format  # noqa: PLC0415
+    from analyzer.report import write_report  # noqa: PLC0415
 
     if output is None:
-        show(load_format(format_name, sys.stdout).render(report))
-        return
-    write_text(load_format(format_name).render(report), output)
+        show(write_report(report, format_name, sys.stdout))
+    else:
+        write_text(write_report(report, format_name), output)
 
 
 def _check_gates(fail_on: Sequence[str], rules: Sequence[Path]) -> None:

@@ -1,12 +1,12 @@
 """Report: one model, and one module per format that writes it.
 
-A format is loaded when it is asked for, so that a JSON report costs no terminal library.
+The module is loaded when it is asked for, so that a JSON report costs no terminal library.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from analyzer.errors import UsageError
 
@@ -21,34 +21,29 @@ FORMATS = {
     "html": "analyzer.report.html",
     "prometheus": "analyzer.report.prometheus",
 }
-"""Name of each format -> the module whose ``for_stream`` makes it."""
+"""Name of each format -> the module whose ``render`` writes it."""
 
 
-class Format(Protocol):
-    """How a report is written: the whole of it as text that ends with a newline."""
-
-    def render(self, report: Report) -> str:
-        """Write `report`."""
-        ...
-
-
-def load_format(name: str, stream: TextIO | None = None) -> Format:
-    """Load the format called `name`.
+def write_report(report: Report, format_name: str, stream: TextIO | None = None) -> str:
+    """Write a report as text that ends with a newline.
 
     Parameters
     ----------
-    name
+    report
+        What to write.
+    format_name
         A key of `FORMATS`.
     stream
-        Where the text will go. A terminal is asked for its width and gets colours; a file, or None, gets neither.
+        Where the text will go. ``table`` asks a terminal for its width and gives it colours; a file, or None, gets
+        neither.
 
     Raises
     ------
     UsageError
         If no format has this name.
     """
-    if name not in FORMATS:
-        msg = f'--format: expected {" or ".join(FORMATS)}, got "{name}"'
-        raise UsageError(msg)
-    made: Format = import_module(FORMATS[name]).for_stream(stream)
-    return made
+    if format_name not in FORMATS:
+        raise UsageError(f'--format: expected {" or ".join(FORMATS)}, got "{format_name}"')
+    module = import_module(FORMATS[format_name])
+    written: str = module.render(report, stream) if format_name == "table" else module.render(report)
+    return written

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
-from analyzer.errors import UsageError
 from analyzer.report.json import to_json
 
 if TYPE_CHECKING:
@@ -167,7 +166,5 @@ def render(description: Description, format_name: str, stream: TextIO | None = N
     """Write a description as ``table`` or ``json``, with a newline at the end; `stream` is where it will go."""
     if format_name == "json":
         return to_json(description)
-    if format_name != "table":
-        raise UsageError(f'--format: expected table or json, got "{format_name}"')
     written: str = import_module("analyzer.report.description_table").render(description, stream)
     return written

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.cells import cell_len
 
-from analyzer.report.page import INDENT, LABEL, Page, terminal
+from analyzer.report.page import INDENT, LABEL, Page
 from analyzer.report.text import number, percentage, printable, size
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ _SAMPLES = 3
 
 def render(description: Description, stream: TextIO | None) -> str:
     """Write a description; a terminal is asked for its width and gets colours."""
-    width, color = terminal(stream)
-    page = Page(width)
+    page = Page.to_fit(stream)
     if description.listing:
         _list(page, "Formats", ((each.name, each.title, each.aliases) for each in description.formats))
         _list(page, "Envelopes", ((each.name, each.title, []) for each in description.envelopes))
@@ -41,7 +40,7 @@ def render(description: Description, stream: TextIO | None) -> str:
         if index:
             page.blank()
         _source(page, source)
-    return page.write(color=color).rstrip("\n") + "\n"
+    return page.write()
 
 
 def _list(page: Page, heading: str, known: Iterable[tuple[str, str, list[str]]]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 from rich.cells import cell_len
 
 from analyzer.report.document import Figure, Link, Paragraph, Patch, Share, Table, Topic, visible
-from analyzer.report.page import GAP, Page, terminal
+from analyzer.report.page import GAP, Page
 from analyzer.report.text import percentage, size
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ _STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red", "plai
 
 def render(shown: Document, stream: TextIO | None) -> str:
     """Write a document; a terminal is asked for its width and gets colours."""
-    width, color = terminal(stream)
-    page = Page(width)
+    page = Page.to_fit(stream)
     verdict = shown.headline.verdict
     page.words(verdict.text.upper(), shown.headline.text, style=_STYLES[verdict.tone])
     for label, text in shown.headline.lines.items():
@@ -31,7 +30,7 @@ def render(shown: Document, stream: TextIO | None) -> str:
         title = section.title if section.verdict is None else f"{section.title}: {section.verdict.text}"
         page.line("", label=title)
         _parts(page, section.parts)
-    return page.write(color=color).rstrip("\n") + "\n"
+    return page.write()
 
 
 def _parts(page: Page, parts: Sequence[Part]) -> None:

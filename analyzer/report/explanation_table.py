@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from analyzer.report.page import Page, terminal
+from analyzer.report.page import Page
 from analyzer.report.sections.findings import STYLES
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ _LABEL = 9
 
 def render(explanations: Explanations, stream: TextIO | None) -> str:
     """Write an answer; a terminal is asked for its width and gets colours."""
-    width, color = terminal(stream)
-    page = Page(width)
+    page = Page.to_fit(stream)
     for finding in explanations.findings:
         if explanations.is_list:
             _title(page, finding)
@@ -29,7 +28,7 @@ def render(explanations: Explanations, stream: TextIO | None) -> str:
     if explanations.is_list:
         page.blank()
         page.line("logscan explain NAME says all of one, logscan explain --facts what conditions are made of", "dim")
-    return page.write(color=color).rstrip("\n") + "\n"
+    return page.write()
 
 
 def _title(page: Page, finding: FindingExplained) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -19,12 +19,9 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
-class JsonFormat:
-    """Writes the whole report, indented by two blanks."""
-
-    def render(self, report: Report) -> str:
-        """Write `report` with a newline at the end."""
-        return to_json(report)
+def render(report: Report) -> str:
+    """Write the whole report, indented by two blanks."""
+    return to_json(report)
 
 
 def to_json(value: object, *, indent: bool = True) -> str:
@@ -32,11 +29,6 @@ def to_json(value: object, *, indent: bool = True) -> str:
     options = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
     text = orjson.dumps(_plain(value), option=options).decode()
     return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)
-
-
-def for_stream(stream: TextIO | None) -> JsonFormat:  # noqa: ARG001
-    """Make the format; JSON is the same wherever it goes."""
-    return JsonFormat()
 
 
 def _plain(value: object) -> object:

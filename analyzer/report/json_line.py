@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from analyzer.report.json import to_json
 
@@ -10,14 +10,6 @@ if TYPE_CHECKING:
     from analyzer.report.model import Report
 
 
-class JsonLineFormat:
-    """Writes the whole report on one line."""
-
-    def render(self, report: Report) -> str:
-        """Write `report` with a newline at the end."""
-        return to_json(report, indent=False)
-
-
-def for_stream(stream: TextIO | None) -> JsonLineFormat:  # noqa: ARG001
-    """Make the format; JSON is the same wherever it goes."""
-    return JsonLineFormat()
+def render(report: Report) -> str:
+    """Write the whole report on one line."""
+    return to_json(report, indent=False)

@@ -7,7 +7,7 @@ Charts and what is folded are left out.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from analyzer.report.chapters import document
@@ -24,17 +24,9 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>|#~&$!]")
 _LIST = re.compile(r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+]))")
 
 
-class MarkdownFormat:
-    """Writes Markdown."""
-
-    def render(self, report: Report) -> str:
-        """Write `report` with a newline at the end."""
-        return write(document(report))
-
-
-def for_stream(stream: TextIO | None) -> MarkdownFormat:  # noqa: ARG001
-    """Make the format; Markdown is the same wherever it goes."""
-    return MarkdownFormat()
+def render(report: Report) -> str:
+    """Write a report."""
+    return write(document(report))
 
 
 def write(shown: Document) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analyzer.charts import Bars
 from analyzer.findings.model import Findings
 from analyzer.readings.reading import Reading, frame_of
-from analyzer.report import load_format
+from analyzer.report import write_report
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -132,15 +132,15 @@ class Report:
 
     def to_json(self) -> str:
         """Write the report as JSON, schema ``logscan.report/1``, with a newline at the end."""
-        return load_format("json").render(self)
+        return write_report(self, "json")
 
     def to_html(self) -> str:
         """Write the report as one HTML page that needs nothing else and runs no script."""
-        return load_format("html").render(self)
+        return write_report(self, "html")
 
     def to_markdown(self) -> str:
         """Write the report as Markdown."""
-        return load_format("markdown").render(self)
+        return write_report(self, "markdown")
 
     def __repr__(self) -> str:  # noqa: D105 - says itself
         reading = self.preservation

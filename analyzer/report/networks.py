@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TextIO
 
-from analyzer.errors import UsageError
 from analyzer.report.json import to_json
 
 SCHEMA = "logscan.networks/1"
@@ -121,7 +120,5 @@ def render(networks: Networks, format_name: str, stream: TextIO | None = None) -
     """Write an answer as ``table`` or ``json``, with a newline at the end; `stream` is where it will go."""
     if format_name == "json":
         return to_json(networks)
-    if format_name != "table":
-        raise UsageError(f'--format: expected table or json, got "{format_name}"')
     written: str = import_module("analyzer.report.networks_table").render(networks, stream)
     return written

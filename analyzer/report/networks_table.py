@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, TextIO
 
 from analyzer.report.networks import OLD
-from analyzer.report.page import LABEL, Page, terminal
+from analyzer.report.page import LABEL, Page
 from analyzer.report.text import number, size
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ _SHOWN = 20
 
 def render(networks: Networks, stream: TextIO | None) -> str:
     """Write an answer; a terminal is asked for its width and gets colours."""
-    width, color = terminal(stream)
-    page = Page(width)
+    page = Page.to_fit(stream)
     for file in networks.networks:
         _file(page, file)
     for address in networks.addresses:
@@ -36,7 +35,7 @@ def render(networks: Networks, stream: TextIO | None) -> str:
         _hints(page, [file.name for file in networks.networks if file.old])
     if networks.rules_folder is not None:
         page.whole(f"--rules {shlex.quote(networks.rules_folder)}", label="use it with")
-    return page.write(color=color).rstrip("\n") + "\n"
+    return page.write()
 
 
 def _file(page: Page, file: NetworkFileFound) -> None:

@@ -27,11 +27,28 @@ GAP = "   "
 
 
 class Page:
-    """Lines that fit a width; the one place where text becomes something a terminal reads."""
+    """Lines that fit a width; the one place where text becomes something a terminal reads.
 
-    def __init__(self, width: int) -> None:
+    Parameters
+    ----------
+    width
+        Columns to fit.
+    color
+        Whether to write colours.
+    """
+
+    def __init__(self, width: int = 80, *, color: bool = False) -> None:
         self.width = width
+        self._color = color
         self._lines: list[Text] = []
+
+    @classmethod
+    def to_fit(cls, stream: TextIO | None) -> Page:
+        """Make a page for where it will go: 80 columns without colour unless that is a terminal."""
+        if stream is None or not stream.isatty():
+            return cls()
+        color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return cls(min(max(shutil.get_terminal_size().columns, 40), 120), color=color)
 
     def line(self, text: str, style: str = "", *, label: str = "", label_style: str = "bold") -> None:
         """Add one line, cropped to the width."""
@@ -64,14 +81,14 @@ class Page:
         if self._lines and self._lines[-1].plain:
             self._lines.append(Text())
 
-    def write(self, *, color: bool) -> str:
-        """Return the page as text."""
+    def write(self) -> str:
+        """Return the page as text, with one newline at the end."""
         file = io.StringIO()
         console = Console(
             file=file,
             width=self.width + 1,
-            force_terminal=color,
-            color_system="standard" if color else None,
+            force_terminal=self._color,
+            color_system="standard" if self._color else None,
             markup=False,
             emoji=False,
             highlight=False,
@@ -79,15 +96,7 @@ class Page:
         )
         for line in self._lines:
             console.print(line, no_wrap=True, overflow="ignore", crop=False)
-        return "\n".join(line.rstrip() for line in file.getvalue().split("\n"))
-
-
-def terminal(stream: TextIO | None) -> tuple[int, bool]:
-    """Columns to fit and whether to write colours: 80 and none unless the text goes to a terminal."""
-    if stream is None or not stream.isatty():
-        return 80, False
-    color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return min(max(shutil.get_terminal_size().columns, 40), 120), color
+        return "\n".join(line.rstrip() for line in file.getvalue().split("\n")).rstrip("\n") + "\n"
 
 
 def first_that_fits(room: int, *variants: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from analyzer.report.json import to_json
-from analyzer.report.page import Page, terminal
+from analyzer.report.page import Page
 from analyzer.report.text import percentage, printable, size
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ def render(plan: Plan, format_name: str, stream: TextIO | None = None) -> str:
     """Write a plan as ``table`` or ``json``, with a newline at the end; `stream` is where it will go."""
     if format_name == "json":
         return to_json(plan)
-    width, color = terminal(stream)
-    page = Page(width)
+    page = Page.to_fit(stream)
     for controller in plan.controllers:
         _controller(page, controller)
         page.blank()
     if not plan.controllers:
         page.line("no ingress controller in it: name it with --controller NAMESPACE/NAME", label=f"{plan.cluster}   ")
-    return page.write(color=color).rstrip("\n") + "\n"
+    return page.write()
 
 
 def _controller(page: Page, known: ControllerPlan) -> None:

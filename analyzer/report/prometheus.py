@@ -8,7 +8,7 @@ bounded: at most `MOST` groups of skew are named, and no address, path or user a
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -27,22 +27,14 @@ _TRUST = ("sound", "exposed", "spoofed", "cannot-tell")
 _SEVERITIES = ("error", "warning", "info")
 
 
-class PrometheusFormat:
-    """Writes metrics."""
-
-    def render(self, report: Report) -> str:
-        """Write `report` in the text format, with a newline at the end."""
-        metrics = _Metrics()
-        _run(metrics, report)
-        _preservation(metrics, report)
-        _readings(metrics, report)
-        _findings(metrics, report)
-        return metrics.text()
-
-
-def for_stream(stream: TextIO | None) -> PrometheusFormat:  # noqa: ARG001
-    """Make the format; metrics are the same wherever they go."""
-    return PrometheusFormat()
+def render(report: Report) -> str:
+    """Write a report in the text format."""
+    metrics = _Metrics()
+    _run(metrics, report)
+    _preservation(metrics, report)
+    _readings(metrics, report)
+    _findings(metrics, report)
+    return metrics.text()
 
 
 class _Metrics:

@@ -21,11 +21,10 @@ def render(found: Summary, format_name: str, stream: TextIO | None) -> str:
 
 
 def _table(found: Summary, stream: TextIO | None) -> str:
-    from analyzer.report.page import Page, terminal  # noqa: PLC0415 - JSON needs no rich
+    from analyzer.report.page import Page  # noqa: PLC0415 - JSON needs no rich
     from analyzer.report.text import number, size  # noqa: PLC0415
 
-    width, color = terminal(stream)
-    page = Page(width)
+    page = Page.to_fit(stream)
     page.section("State", [found.url])
     page.section(
         "written",
@@ -45,4 +44,4 @@ def _table(found: Summary, stream: TextIO | None) -> str:
     for day in found.days[-_DAYS:]:
         label = "no time" if day.day is None else f"{day.day:%Y-%m-%d}"
         page.section(label, [f"{number(day.requests)} requests", size(day.addresses, "address", "addresses")])
-    return page.write(color=color)
+    return page.write()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from analyzer.report.page import Page, terminal
+from analyzer.report.page import Page
 from analyzer.report.sections.addresses import addresses
 from analyzer.report.sections.findings import findings
 from analyzer.report.sections.geo import geo
@@ -23,41 +23,25 @@ if TYPE_CHECKING:
     from analyzer.report.model import Report
 
 
-class TableFormat:
-    """Writes the report for a person.
-
-    Parameters
-    ----------
-    width
-        Columns to fit; no line is longer.
-    color
-        Whether to write colours.
-    """
-
-    def __init__(self, *, width: int = 80, color: bool = False) -> None:
-        self._width = width
-        self._color = color
-
-    def render(self, report: Report) -> str:
-        """Write `report` with a newline at the end."""
-        page = Page(self._width)
-        headline(page, report)
-        addresses(page, report.preservation)
-        page.blank()
-        findings(page, report)
-        page.blank()
-        trust(page, report.trust)
-        skew(page, report.skew)
-        geo(page, report.geo, report.preservation)
-        rate_limit(page, report.rate_limit)
-        timeline(page, report.timeline)
-        signals(page, report.signals)
-        page.blank()
-        read_input(page, report.input)
-        return page.write(color=self._color)
+def render(report: Report, stream: TextIO | None) -> str:
+    """Write a report; a terminal is asked for its width and gets colours."""
+    page = Page.to_fit(stream)
+    lay_out(page, report)
+    return page.write()
 
 
-def for_stream(stream: TextIO | None) -> TableFormat:
-    """Make the format for where the text goes: 80 columns without colour unless that is a terminal."""
-    width, color = terminal(stream)
-    return TableFormat(width=width, color=color)
+def lay_out(page: Page, report: Report) -> None:
+    """Put a report on a page."""
+    headline(page, report)
+    addresses(page, report.preservation)
+    page.blank()
+    findings(page, report)
+    page.blank()
+    trust(page, report.trust)
+    skew(page, report.skew)
+    geo(page, report.geo, report.preservation)
+    rate_limit(page, report.rate_limit)
+    timeline(page, report.timeline)
+    signals(page, report.signals)
+    page.blank()
+    read_input(page, report.input)

@@ -15,7 +15,7 @@ import pytest
 
 from analyzer.errors import UsageError
 from analyzer.findings.model import Findings
-from analyzer.report import FORMATS, load_format
+from analyzer.report import FORMATS, write_report
 
 if TYPE_CHECKING:
     from analyzer.findings.model import Finding
@@ -145,7 +145,7 @@ def test_a_file_name_that_is_no_utf8_does_not_break_the_report(report: Report) -
 def test_json_needs_neither_polars_nor_rich() -> None:
     """Whoever only wants JSON written waits for no renderer."""
     code = (
-        "import sys; from analyzer.report import load_format; import analyzer.report.model; load_format('json')\n"
+        "import sys; import analyzer.report.model, analyzer.report.json\n"
         "print([name for name in ('polars', 'rich') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -155,6 +155,6 @@ def test_json_needs_neither_polars_nor_rich() -> None:
 def test_formats_load_by_name_and_end_their_text(report: Report) -> None:
     """Every named format writes the report, and another name is a usage error that lists them."""
     for name in FORMATS:
-        assert load_format(name).render(report).endswith("\n")
+        assert write_report(report, name).endswith("\n")
     with pytest.raises(UsageError, match=f'--format: expected {" or ".join(FORMATS)}, got "yaml"'):
-        load_format("yaml")
+        write_report(report, "yaml")

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from analyzer.readings.skew import Group
-from analyzer.report import load_format
+from analyzer.report import write_report
 from analyzer.report.prometheus import MOST
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def samples(report: Report) -> Samples:
     """What Prometheus reads of it."""
-    text = load_format("prometheus").render(report)
+    text = write_report(report, "prometheus")
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -58,7 +58,7 @@ def test_sources_that_could_not_be_read_are_counted(report: Report) -> None:
 
 def test_every_metric_has_help_a_type_and_a_unit_that_prometheus_knows(report: Report) -> None:
     """Every metric is a gauge with a help text; none counts in percent or milliseconds, and none has a timestamp."""
-    families = list(text_string_to_metric_families(load_format("prometheus").render(report)))
+    families = list(text_string_to_metric_families(write_report(report, "prometheus")))
     assert {family.type for family in families} == {"gauge"}
     assert all(family.documentation for family in families)
     assert not [family.name for family in families if family.name.endswith(("_pct", "_percent", "_ms", "_total"))]

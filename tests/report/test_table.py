@@ -18,8 +18,9 @@ from analyzer.readings.preservation import KindRow
 from analyzer.readings.rate_limit import ByClient, RejectedKey
 from analyzer.readings.skew import Group, Grouping, Spread
 from analyzer.readings.suggested_limits import SuggestedLimit, Suggestion
-from analyzer.report import load_format
-from analyzer.report.table import TableFormat
+from analyzer.report import write_report
+from analyzer.report.page import Page
+from analyzer.report.table import lay_out
 
 if TYPE_CHECKING:
     from analyzer.findings.model import Finding
@@ -36,9 +37,16 @@ class Terminal(io.StringIO):
         return True
 
 
+def table(width: int, report: Report, *, color: bool = False) -> str:
+    """Render for so many columns."""
+    page = Page(width, color=color)
+    lay_out(page, report)
+    return page.write()
+
+
 def words(report: Report, width: int = 80) -> str:
     """Render without colour, with runs of blanks and line ends made one blank."""
-    return " ".join(TableFormat(width=width).render(report).split())
+    return " ".join(table(width, report).split())
 
 
 def with_kinds(report: Report, *kinds: KindRow, verdict: str = "partly") -> Report:
@@ -48,7 +56,7 @@ def with_kinds(report: Report, *kinds: KindRow, verdict: str = "partly") -> Repo
 
 def test_three_lines_say_what_why_and_what_next(report: Report) -> None:
     """A reader who stops after three lines knows."""
-    lines = TableFormat(width=100).render(report).splitlines()
+    lines = table(100, report).splitlines()
     assert lines[0] == "  NOT PRESERVED   14.9 % of visitors keep their IP   447,112 of 3,000,700 requests"
     assert lines[1] == "  because         9 node addresses (cni-gateway, node) stand for 85.1 % of requests"
     assert lines[2] == "  next            give --cluster cluster.json to name the nodes"
@@ -69,11 +77,11 @@ def test_next_step_depends_on_what_is_missing(report: Report) -> None:
 def test_a_finding_says_why_and_what_mends_it(report: Report, finding: Finding) -> None:
     """What explains the loss stands in the headline, with a patch where it fits and a sentence where it does not."""
     found = replace(report, findings=Findings([finding]))
-    lines = TableFormat(width=100).render(found).splitlines()
+    lines = table(100, found).splitlines()
     assert lines[1] == "  because         externalTrafficPolicy is Cluster on web/front: nodes masquerade"
     assert lines[2] == "  fix             helm upgrade x --set controller.service.externalTrafficPolicy=Local"
     assert lines[3] == "                  logscan explain external-traffic-policy-cluster"
-    narrow = TableFormat(width=80).render(found).splitlines()
+    narrow = table(80, found).splitlines()
     assert narrow[3] == "  fix             Set the policy to Local"
     assert "Findings" not in words(found), "there is no more to say"
 
@@ -97,9 +105,7 @@ def test_findings_are_listed_beside_the_one_that_leads(report: Report, finding: 
 def test_a_hostile_finding_cannot_drive_the_terminal(report: Report, finding: Finding) -> None:
     """Names of a cluster file reach findings, and lose what a terminal would act on."""
     hostile = replace(finding, because="on \x1b[2Jx\u202e/y", fixes=[replace(finding.fixes[0], patch="\x1b]0;a\x07")])
-    text = TableFormat(width=80).render(
-        replace(report, findings=Findings([hostile, replace(hostile, severity="info")]))
-    )
+    text = table(80, replace(report, findings=Findings([hostile, replace(hostile, severity="info")])))
     assert not any(char in text for char in "\x1b\x07\u202e")
 
 
@@ -183,13 +189,13 @@ def test_no_line_is_wider_than_the_terminal(report: Report, rejected_sample: Rej
     )
     kinds = [KindRow("private", "k" * 99, 10**15, 0, 0.1, 10**9, [long], [long])]
     wide = replace(with_kinds(report, *kinds), input=read, skew=replace(report.skew, groups=groups, idle=[long] * 9))
-    for line in TableFormat(width=width).render(wide).splitlines():
+    for line in table(width, wide).splitlines():
         assert cell_len(line) <= width, line
 
 
 def test_the_headline_fits_80_columns_with_its_numbers(report: Report) -> None:
     """At 80 columns words go before numbers do."""
-    lines = TableFormat(width=80).render(report).splitlines()
+    lines = table(80, report).splitlines()
     assert lines[0].endswith("447,112 of 3,000,700")
     assert lines[1].endswith("(cni-gateway, node) stand for 85.1 %")
 
@@ -223,8 +229,8 @@ def poisoned(report: Report, sample: RejectedSample) -> Report:
 def test_hostile_text_never_reaches_the_terminal(report: Report, rejected_sample: RejectedSample, width: int) -> None:
     """No escape sequence, control or direction mark from the input comes out, in plain text or in colour."""
     hostile = poisoned(report, rejected_sample)
-    plain = TableFormat(width=width).render(hostile)
-    coloured = SEQUENCE.sub("", TableFormat(width=width, color=True).render(hostile))
+    plain = table(width, hostile)
+    coloured = SEQUENCE.sub("", table(width, hostile, color=True))
     for text in (plain, coloured):
         assert all(char.isprintable() or char == "\n" for char in text)
         assert r"\x1b]0;owned\x07\x9b31m\u202egnp[bold red]x[/]" in text
@@ -234,16 +240,16 @@ def test_markup_of_a_log_is_shown_as_it_is(report: Report, rejected_sample: Reje
     """Square brackets and colons are text, neither styles nor pictures nor links."""
     marked = replace(rejected_sample, text="[bold red]x[/bold red] :smile: [/nothing] http://x 1234")
     shown = replace(report, input=replace(report.input, rejected_samples=[marked]))
-    plain = TableFormat(width=100).render(shown)
-    coloured = TableFormat(width=100, color=True).render(shown)
+    plain = table(100, shown)
+    coloured = table(100, shown, color=True)
     assert marked.text in plain
     assert marked.text in coloured
 
 
 def test_colour_changes_no_word(report: Report) -> None:
     """Without its colours a coloured report is the plain one."""
-    plain = TableFormat(width=80).render(report)
-    coloured = TableFormat(width=80, color=True).render(report)
+    plain = table(80, report)
+    coloured = table(80, report, color=True)
     assert "\x1b" not in plain
     assert "\x1b[1;31m" in coloured
     assert [line.rstrip() for line in SEQUENCE.sub("", coloured).splitlines()] == plain.splitlines()
@@ -271,17 +277,17 @@ def test_colours_only_on_terminals(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert ("\x1b" in load_format("table", stream).render(report)) is coloured
+    assert ("\x1b" in write_report(report, "table", stream)) is coloured
 
 
 def test_width_of_the_terminal_is_used_and_a_file_gets_80(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     """`COLUMNS` sets a terminal's width, within what stays readable."""
     monkeypatch.setenv("COLUMNS", "110")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert load_format("table", Terminal()).render(report) == TableFormat(width=110).render(report)
-    assert load_format("table", io.StringIO()).render(report) == TableFormat(width=80).render(report)
+    assert write_report(report, "table", Terminal()) == table(110, report)
+    assert write_report(report, "table", io.StringIO()) == table(80, report)
     monkeypatch.setenv("COLUMNS", "1000")
-    assert load_format("table", Terminal()).render(report) == TableFormat(width=120).render(report)
+    assert write_report(report, "table", Terminal()) == table(120, report)
 
 
 def test_skew_says_what_it_cannot_tell(report: Report, empty: Report) -> None:
@@ -342,7 +348,7 @@ def test_a_long_name_of_a_limit_stands_alone(report: Report) -> None:
     """A limit of several windows has its name on a line of its own, so that the numbers stay in their columns."""
     name = "second: 5, minute: 100 (redis)"
     long = replace(report.rate_limit.simulations[0], limit=name, burst=None)
-    lines = TableFormat(width=80).render(
+    lines = table(80,
         replace(report, rate_limit=replace(report.rate_limit, simulations=[long, *report.rate_limit.simulations]))
     ).splitlines()  # fmt: skip
     at = next(n for n, line in enumerate(lines) if name in line)
@@ -395,7 +401,7 @@ def test_several_formats_are_counted(report: Report) -> None:
 def test_bars_of_groups_are_as_long_as_their_shares(report: Report, width: int) -> None:
     """Bars begin below each other, whatever the names are, and differ to an eighth of a column."""
     groups = [Group("東京", 160, 66.6, 10), Group("a-name", 79, 32.9, 1), Group("b", 1, 0.4, 1)]
-    lines = TableFormat(width=width).render(replace(report, skew=replace(report.skew, groups=groups))).splitlines()
+    lines = table(width, replace(report, skew=replace(report.skew, groups=groups))).splitlines()
     rows = [next(line for line in lines if line.split()[:1] == [group.name]) for group in groups]
     starts = [cell_len(re.split("[█▏]", row)[0]) for row in rows]
     assert len(set(starts)) == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -28,17 +28,9 @@ if TYPE_CHECKING:
     from analyzer.report.model import Report
 
 
-class HtmlFormat:
-    """Writes a page."""
-
-    def render(self, report: Report) -> str:
-        """Write `report` with a newline at the end."""
-        return page(document(report))
-
-
-def for_stream(stream: TextIO | None) -> HtmlFormat:  # noqa: ARG001
-    """Make the format; HTML is the same wherever it goes."""
-    return HtmlFormat()
+def render(report: Report) -> str:
+    """Write a report as a page of its own."""
+    return page(document(report))
 
 
 def notebook(report: Report) -> str:
