@@ -123,6 +123,23 @@ class NativeAddressTable:
         return frame_of(self._table.finish())
 
 
+def sums_of(rows: pl.DataFrame, *key: str) -> pl.DataFrame:
+    """Sums over rows that are `complete`, see `ADDRESSES`."""
+    return rows.group_by(*key, maintain_order=True).agg(
+        requests=pl.len().cast(COUNT),
+        health_probes=(pl.col("outcome") == 1).sum().cast(COUNT),
+        unparsed_requests=(pl.col("outcome") == 2).sum().cast(COUNT),
+        errors=(pl.col("status") >= 500).sum().cast(COUNT),
+        bytes=pl.col("bytes").sum(),
+        first_time=pl.col("time").min(),
+        last_time=pl.col("time").max(),
+        user_agents=pl.col("user_agents").bitwise_or(),
+        forwarded=pl.col("forwarded").bitwise_or(),
+        signs=pl.col("sign").bitwise_or(),
+        crawlers=((pl.col("sign") & int(Sign.CRAWLER)) > 0).sum().cast(COUNT),
+    )
+
+
 class PortableAddressTable:
     """The same with group_by."""
 
@@ -146,19 +163,7 @@ class PortableAddressTable:
         ]
         for tag, count in rows.filter(pl.col("request") > 0)["request"].value_counts().iter_rows():
             self._tags[tag] = self._tags.get(tag, 0) + count
-        grouped = rows.group_by("address", maintain_order=True).agg(
-            requests=pl.len().cast(COUNT),
-            health_probes=(pl.col("outcome") == 1).sum().cast(COUNT),
-            unparsed_requests=(pl.col("outcome") == 2).sum().cast(COUNT),
-            errors=(pl.col("status") >= 500).sum().cast(COUNT),
-            bytes=pl.col("bytes").sum(),
-            first_time=pl.col("time").min(),
-            last_time=pl.col("time").max(),
-            user_agents=pl.col("user_agents").bitwise_or(),
-            forwarded=pl.col("forwarded").bitwise_or(),
-            signs=pl.col("sign").bitwise_or(),
-            crawlers=((pl.col("sign") & int(Sign.CRAWLER)) > 0).sum().cast(COUNT),
-        )
+        grouped = sums_of(rows, "address")
         self._parts.append(grouped)
         self._waiting += grouped.height
         if self._waiting > _ROWS:

@@ -16,6 +16,7 @@ from analyzer.tables.address_table import COUNT, new_address_table
 from analyzer.tables.fold import Fold
 from analyzer.tables.limited import LimitTable
 from analyzer.tables.merge import LIMIT, PLACE, add_up, frames_of
+from analyzer.tables.small_cells import MOST, MOST_CELLS, Cell, tables_of_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from analyzer.tables.fold import Folds
 
     Saved = Mapping[str, pl.DataFrame]
+    _Part = tuple[int | None, pl.DataFrame]
 
 _HOUR = 3_600_000
 #: Milliseconds that rows are apart by: hours, and wider where a piece of a log holds more than `_MOST` of them.
@@ -30,8 +32,12 @@ _WIDTHS = (_HOUR, 24 * _HOUR, 28 * 24 * _HOUR)
 _MOST = 200
 #: Cells that are open at a time.
 _OPEN = 64
+#: Rows of a cell that come at once and are summed with others (`analyzer.tables.small_cells`), because a fold of their
+#: own would cost more.
+_SMALL = 2000
 
 _KEY: dict[str, pl.DataType] = {"stream": pl.UInt32(), "hour": TIME}
+_TOTALS = {"stream": pl.UInt32(), "hour": pl.Int64(), "name": pl.String(), "count": COUNT}
 
 
 class Left(NamedTuple):
@@ -67,10 +73,13 @@ class Cells:
         self._limited: dict[int, _Limited] = {}
         self._open: dict[tuple[int, object], Fold] = {}
         self._left: dict[int, Left] = {}
-        self._parts: dict[str, list[pl.DataFrame]] = {}
+        self._small: list[Cell] = []
+        self._small_rows = 0
+        self._totals: list[tuple[int, object, str, int]] = []
+        self._parts = {
+            name: [_placed(frame.clear(), None, None)] for name, frame in frames_of(Fold(folds.labels).tables()).items()
+        }
         self._rows = 0
-        for name, frame in frames_of(Fold(folds.labels).tables()).items():
-            self._keep(name, frame.clear(), None, None)
 
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one stream (its number), which come in the order of its log."""
@@ -82,24 +91,47 @@ class Cells:
             if saved is not None:
                 table.table.restore(0, saved, exact_times=exact_times)
             self._limited[source] = table
-        for hour, part in _in_order(rows, hours):
+        in_order, by_hour = ([(hours[0], rows)],) * 2 if hours.n_unique() == 1 else _apart(rows, hours)
+        for hour, part in in_order:
             for where, rejected in self._limited[source].add(hour, part, exact_times=exact_times):
                 self._keep("limits", rejected, source, where)
-        for hour, part in _by_hour(rows, hours):
+        for hour, part in by_hour:
+            if part.height <= _SMALL:
+                self._add_small(Cell(source, hour, part))
+                continue
             fold = self._open.pop((source, hour), None) or self._folds._replace(limits=()).new()
             self._open[source, hour] = fold
             fold.add(source, part, exact_times=exact_times)
             if len(self._open) > _OPEN:
                 self._close(next(iter(self._open)))
 
-    def _keep(self, name: str, frame: pl.DataFrame, stream: int | None, hour: object) -> None:
-        self._parts.setdefault(name, []).append(_placed(frame, stream, hour))
+    def _add_small(self, cell: Cell) -> None:
+        if self._small_rows + cell.rows.height > MOST or len(self._small) == MOST_CELLS:
+            self._count_small()
+        self._small.append(cell)
+        self._small_rows += cell.rows.height
+
+    def _count_small(self) -> None:
+        """Add up the small cells."""
+        for name, frame in tables_of_cells(self._small, self._folds.labels):
+            self._keep_placed(name, frame)
+        self._small, self._small_rows = [], 0
+
+    def _keep(self, name: str, frame: pl.DataFrame, stream: int, hour: object) -> None:
+        if frame.height:
+            self._keep_placed(name, _placed(frame, stream, hour))
+
+    def _keep_placed(self, name: str, frame: pl.DataFrame) -> None:
+        parts = self._parts[name]
+        parts.append(frame.select(parts[0].columns))
         self._rows += frame.height
 
     def _close(self, cell: tuple[int, object]) -> None:
         for name, frame in frames_of(self._open.pop(cell).tables()).items():
-            told = frame.filter(~pl.col("name").str.starts_with(LIMIT)) if name == "totals" else frame
-            self._keep(name, told, *cell)
+            if name == "totals":
+                self._keep(name, frame.filter(~pl.col("name").str.starts_with(LIMIT)), *cell)
+            elif name != "limits":  # which are the stream's
+                self._keep(name, frame, *cell)
 
     def close_source(self, source: int) -> None:
         """No more rows will come from this stream."""
@@ -110,9 +142,7 @@ class Cells:
             return
         self._keep("limits", limited.rejected(), source, limited.hour)
         for hour, counts in limited.counts.items():
-            told = [(LIMIT + name, count) for name, count in counts.items() if count]
-            schema = {"name": pl.String(), "count": COUNT}
-            self._keep("totals", pl.DataFrame(told, schema=schema, orient="row"), source, hour)
+            self._totals += [(source, hour, LIMIT + name, count) for name, count in counts.items() if count]
         goes_on = self._goes_on(source)
         saved = limited.table.state(0) if goes_on else {}
         limited.table.close(0)
@@ -127,7 +157,11 @@ class Cells:
 
         And what those leave behind that go on.
         """
+        self._count_small()
+        totals = pl.DataFrame(self._totals, schema=_TOTALS, orient="row").with_columns(pl.col("hour").cast(TIME))
+        self._keep_placed("totals", totals)
         taken = {name: add_up(name, parts, PLACE) for name, parts in self._parts.items()}
+        self._totals = []
         self._parts = {name: [parts[0].clear()] for name, parts in self._parts.items()}
         left, self._left, self._rows = self._left, {}, 0
         return taken, left
@@ -179,21 +213,12 @@ def _hours(rows: pl.DataFrame) -> pl.Series:
     return starts
 
 
-def _by_hour(rows: pl.DataFrame, hours: pl.Series) -> Iterator[tuple[object, pl.DataFrame]]:
-    """Rows apart by hour."""
-    if hours.n_unique() <= 1:
-        yield hours[0], rows
-        return
+def _apart(rows: pl.DataFrame, hours: pl.Series) -> tuple[list[_Part], list[_Part]]:
+    """Rows in their order, apart where the hour changes (whole, as of the last, where it often does), and by hour."""
     parts = rows.with_columns(hours.alias("hour")).partition_by("hour", as_dict=True, include_key=False)
-    for (hour,), part in parts.items():
-        yield hour, part
-
-
-def _in_order(rows: pl.DataFrame, hours: pl.Series) -> Iterator[tuple[object, pl.DataFrame]]:
-    """Rows in their order, apart where the hour changes; whole, as of the last, where it often does."""
+    by_hour = [(hour, part) for (hour,), part in parts.items()]
     begins = [0, *(hours.ne_missing(hours.shift(1)).arg_true().to_list()[1:])]
     if len(begins) > _MOST:
-        yield hours[-1], rows
-        return
-    for begin, end in zip(begins, [*begins[1:], rows.height], strict=True):
-        yield hours[begin], rows[begin:end]
+        return [(hours[-1], rows)], by_hour
+    ends = [*begins[1:], rows.height]
+    return [(hours[begin], rows[begin:end]) for begin, end in zip(begins, ends, strict=True)], by_hour

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 _SOURCES = {"source": pl.UInt32(), "considered": COUNT}
 #: Labels (`analyzer.tables.timeline`) of rows that are considered, and of those whose address may be a node's.
-_CONSIDERED = [2 * number for number in range(len(CLASSES))]
-_ENTRANCES = [2 * CLASSES.index(name) for name in ("node", "private")]
+CONSIDERED = [2 * number for number in range(len(CLASSES))]
+ENTRANCES = [2 * CLASSES.index(name) for name in ("node", "private")]
 #: Rows that wait until their addresses are labelled: many small files would cost more by the frame than by the row.
 _ROWS = 100_000
 #: Frames that wait, because a small one may keep the memory of a large one.
@@ -110,8 +110,8 @@ class Fold:
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
         self._chains = ChainTable(labels)
-        self._loads = new_load_table("source", _CONSIDERED)
-        self._entries = new_load_table("number", _ENTRANCES)
+        self._loads = new_load_table("source", CONSIDERED)
+        self._entries = new_load_table("number", ENTRANCES)
         self._labelled = 0  # addresses
         self._sources: dict[int, int] = {}
         self._waiting: list[tuple[int, pl.DataFrame]] = []

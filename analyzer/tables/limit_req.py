@@ -165,6 +165,8 @@ def _numbers(values: bytes, code: str) -> pl.Series:
 
 def _columns(values: bytes, code: str, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """The columns of rows that came as numbers of eight bytes."""
+    if not values:
+        return pl.DataFrame(schema=schema)
     numbers = _numbers(values, code)
     return pl.DataFrame({
         name: numbers.gather_every(len(schema), at).cast(dtype) for at, (name, dtype) in enumerate(schema.items())

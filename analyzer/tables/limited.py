@@ -146,35 +146,20 @@ class LimitTable:
         self._clients = _Counted(limits, new_address_table(), allowed)
         self._trusted = Trusted.proxies(labels.label)
         self._totals = dict.fromkeys(TOTALS, 0)
-        self._refused = [pl.DataFrame(schema=_REFUSED)]
+        self._refused: list[pl.DataFrame] = []
 
     def add(self, source: int, rows: pl.DataFrame, marks: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one source in the order of its log, and what the table of addresses said of them."""
         known = rows["time"] if "time" in rows.columns else pl.lit(None, TIME).alias("time")
         asked = [known, zones(rows), *(rows[name] for name in ("request_time",) if name in rows.columns)]
         self._logged.add(source, marks.with_columns(asked), exact_times=exact_times)
-        if any(name in rows.columns for name in _HOPS):
-            told = rows.with_columns(self._clients_of(rows))
+        if tells_clients(rows):
+            told = rows.with_columns(clients_of(rows, self._trusted))
             self._clients.add(source, self._clients.addresses.add(told).with_columns(asked), exact_times=exact_times)
         if not exact_times:
             self._totals["whole_seconds"] += rows.height
             self._totals["lasting"] += rows.height if "request_time" in rows.columns else 0
         self._count_refused(rows, marks["number"])
-
-    def _clients_of(self, rows: pl.DataFrame) -> pl.Series:
-        logged = {"address": pl.UInt128(), **_HOPS}
-        absent = [pl.lit(None, dtype).alias(name) for name, dtype in logged.items() if name not in rows.columns]
-        hops = rows.with_columns(absent).select(*logged)
-        # A chain of the logged address alone tells of nobody else.
-        other = (pl.col("single") != pl.col("address")).fill_null(pl.col("single").is_not_null())
-        told = hops.filter(other | pl.any_horizontal(pl.col("peer", "proxied", "chain").is_not_null())).unique()
-        if told.is_empty():
-            return hops["address"]
-        texts = pl.coalesce("chain", address_texts(told["single"]))
-        found = effective_client(told.select("address", "peer", "proxied", texts.alias("chain")), self._trusted)
-        told = told.with_columns(found["client_address"].alias("client"))
-        joined = hops.join(told, on=["address", *_HOPS], how="left", nulls_equal=True, maintain_order="left")
-        return joined.select(pl.coalesce("client", "address").alias("address")).to_series()
 
     def _count_refused(self, rows: pl.DataFrame, numbers: pl.Series) -> None:
         """Requests that were refused before an upstream was tried, in all and by address."""
@@ -237,14 +222,18 @@ class LimitTable:
         parts = []
         for key, (counted, named) in enumerate(((self._logged, addresses), (self._clients, clients))):
             found = counted.replay.take()
+            if found.is_empty():
+                continue
             key_column = pl.lit(key, pl.UInt8()).alias("key")
             address = named.alias("address").gather(found["number"])
             parts.append(found.select(key_column, "limit", address, "most", "fewest"))
-        refused, self._refused = _summed(self._refused), [pl.DataFrame(schema=_REFUSED)]
-        known = refused["number"].set(refused["number"] == NO_ADDRESS, None)
-        address = addresses.alias("address").gather(known)
-        logged = pl.lit(KEYS.index("logged"), pl.UInt8()).alias("key")
-        return pl.concat([*parts, refused.select(logged, "limit", address, "most", pl.col("most").alias("fewest"))])
+        if self._refused:
+            refused, self._refused = _summed(self._refused), []
+            known = refused["number"].set(refused["number"] == NO_ADDRESS, None)
+            address = addresses.alias("address").gather(known)
+            logged = pl.lit(KEYS.index("logged"), pl.UInt8()).alias("key")
+            parts.append(refused.select(logged, "limit", address, "most", pl.col("most").alias("fewest")))
+        return pl.concat(parts) if parts else pl.DataFrame(schema=LIMITS)
 
     def number(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the table of addresses says of rows, for a table that nobody else adds to."""
@@ -293,6 +282,28 @@ class LimitTable:
         Nothing can be added any more.
         """
         return self._clients.addresses.finish()
+
+
+def tells_clients(rows: pl.DataFrame) -> bool:
+    """Whether there may be somebody else behind the logged address."""
+    return any(name in rows.columns for name in _HOPS)
+
+
+def clients_of(rows: pl.DataFrame, trusted: Trusted) -> pl.Series:
+    """The visitor's own address of each row, or the logged one."""
+    logged = {"address": pl.UInt128(), **_HOPS}
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in logged.items() if name not in rows.columns]
+    hops = rows.with_columns(absent).select(*logged)
+    # A chain of the logged address alone tells of nobody else.
+    other = (pl.col("single") != pl.col("address")).fill_null(pl.col("single").is_not_null())
+    told = hops.filter(other | pl.any_horizontal(pl.col("peer", "proxied", "chain").is_not_null())).unique()
+    if told.is_empty():
+        return hops["address"]
+    texts = pl.coalesce("chain", address_texts(told["single"]))
+    found = effective_client(told.select("address", "peer", "proxied", texts.alias("chain")), trusted)
+    told = told.with_columns(found["client_address"].alias("client"))
+    joined = hops.join(told, on=["address", *_HOPS], how="left", nulls_equal=True, maintain_order="left")
+    return joined.select(pl.coalesce("client", "address").alias("address")).to_series()
 
 
 def _summed(refused: Sequence[pl.DataFrame]) -> pl.DataFrame:

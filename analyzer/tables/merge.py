@@ -9,6 +9,7 @@ A new table is one entry of `_SUMMED`, or a pair of functions in `_OWN` where it
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -53,8 +54,7 @@ LIMIT, _SIGNAL, _LOGGED, _DETAIL = "limit ", "signal ", "logged ", "detail "
 def frames_of(tables: Tables) -> dict[str, pl.DataFrame]:
     """Take tables apart."""
     totals = {LIMIT + name: count for name, count in tables.limit_totals.items()}
-    totals |= {_SIGNAL + name: count for name, count in tables.signals.items()}
-    totals |= {_LOGGED + name: 1 for name in tables.chains.logged}
+    totals |= names_of_totals(tables.signals, tables.chains.logged)
     totals[f"{_DETAIL}{tables.chains.detail}"] = 1
     return {
         "addresses": tables.addresses,
@@ -69,6 +69,11 @@ def frames_of(tables: Tables) -> dict[str, pl.DataFrame]:
             {"name": list(totals), "count": list(totals.values())}, schema={"name": pl.String(), "count": COUNT}
         ).filter(pl.col("count") > 0),
     }
+
+
+def names_of_totals(signals: Mapping[str, int] = MappingProxyType({}), logged: Iterable[str] = ()) -> dict[str, int]:
+    """Signals and what was logged, as they stand among the totals."""
+    return {_SIGNAL + name: count for name, count in signals.items()} | {_LOGGED + name: 1 for name in logged}
 
 
 def add_up(name: str, parts: Sequence[pl.DataFrame], more_key: Iterable[str] = ()) -> pl.DataFrame:

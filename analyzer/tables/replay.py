@@ -121,9 +121,9 @@ class LogReplay:
 
     def _taken(self, alone: pl.DataFrame | None) -> pl.DataFrame:
         found, self._found = self._found, []
-        if alone is not None:
+        if alone is not None and alone.height:
             found.append(alone.with_columns(self._alone.gather(alone["limit"]).alias("limit")))
-        return pl.concat([pl.DataFrame(schema=REJECTIONS), *found])
+        return pl.concat(found) if found else pl.DataFrame(schema=REJECTIONS)
 
     def state(self) -> dict[str, pl.DataFrame]:
         """What the log leaves behind for its next piece, but for rejections, in frames by name."""
@@ -186,7 +186,7 @@ class Replay:
     def __init__(self, limits: Sequence[Limit]) -> None:
         self._limits = limits
         self._logs: dict[int, LogReplay] = {}
-        self._found = [pl.DataFrame(schema=REJECTIONS)]
+        self._found: list[pl.DataFrame] = []
         #: Requests that met the limits, and how many of these their log has out of order.
         self.requests = self.disordered = 0
 
@@ -219,6 +219,8 @@ class Replay:
 
     def take(self) -> pl.DataFrame:
         """The rejections since the last time by limit and number; logs that are not closed go on as if none asked."""
-        found = pl.concat([*self._found, *(log.take() for log in self._logs.values())])
-        self._found = [found.clear()]
-        return found.group_by("limit", "number").agg(pl.col("most", "fewest").sum())
+        parts = [part for part in (*self._found, *(log.take() for log in self._logs.values())) if part.height]
+        self._found = []
+        if not parts:  # as of most small logs
+            return pl.DataFrame(schema=REJECTIONS)
+        return pl.concat(parts).group_by("limit", "number").agg(pl.col("most", "fewest").sum())

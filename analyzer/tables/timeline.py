@@ -87,7 +87,10 @@ class TimelineTable:
 
     def rows(self) -> pl.DataFrame:
         """Columns time (start of the bucket), class, requests, considered."""
-        rows = self._counter.rows()
+        return self.named(self._counter.rows())
+
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with names in place of the numbers of classes."""
         return rows.with_columns(self._class.categories.gather(rows["class"]).cast(self._class).alias("class"))
 
     def _code(self, labelled: pl.DataFrame) -> pl.Series:

@@ -18,7 +18,7 @@ from analyzer.state import state as module
 from analyzer.state.files import VERSION
 from analyzer.state.state import look_at, now, opened
 from analyzer.state.summary import summary
-from analyzer.tables import loads
+from analyzer.tables import cells, loads
 from analyzer.tables.merge import tables_of
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def test_settled_hours_add_up_as_before(tmp_path: Path, place: Place, monkeypatc
 def test_settled_loads_are_as_wide_as_those_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They become few rows, and the whole stays what one run says, also when more is settled and read."""
     monkeypatch.setattr(loads, "MOST", 60)
+    monkeypatch.setattr(cells, "MOST", 60)
     monkeypatch.setattr(module, "SETTLED", timedelta(0))
     log, state = tmp_path / "access.log", tmp_path / "state"
     for step in range(3):
