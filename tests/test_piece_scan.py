@@ -303,7 +303,7 @@ def test_many_pods(read: Callable[..., tuple[Ran, bytes]]) -> None:
     layout = choose_format("$remote_addr [x] $status", [])[0]
     shape = Shape(layout, (next(one for one in KNOWN.envelopes if one.path.stem == "fluent-bit"),))
     piece = reading.Piece(0, False, reading.Held([reading.Block(text, len(text), 0)], lambda _: None))  # noqa: FBT003
-    scanned = piece_scan.PieceScan(piece, shape, [layout], keep_rejected=False).scan()
+    scanned = piece_scan.PieceScan(piece, shape, Known([layout], KNOWN.envelopes), keep_rejected=False).scan()
     assert (scanned.parsed, scanned.lines) == (pods, pods)
     assert sum(rows.lines for rows in scanned.rows) == pods
     assert len({rows.origin for rows in scanned.rows}) == len(scanned.rows) == 65_536

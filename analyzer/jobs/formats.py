@@ -16,10 +16,11 @@ import orjson
 from analyzer._version import __version__
 from analyzer.errors import SourceError
 from analyzer.jobs.look import Unread, count_values, head_of, inside
-from analyzer.parsing.detect import by_detail, to_choose_from
+from analyzer.parsing.detect import Known, to_choose_from
 from analyzer.parsing.envelopes import load_envelopes
 from analyzer.parsing.formats import load_formats
 from analyzer.parsing.json_format import JsonFormat
+from analyzer.parsing.layers import name_of
 from analyzer.parsing.log_format import REASONS
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines, most_first
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from analyzer.jobs.look import Head
-    from analyzer.parsing.detect import Known
     from analyzer.parsing.envelopes import Envelope
     from analyzer.parsing.formats import Layout, NamedFormat
     from analyzer.parsing.suggest_json import JsonSuggestion
@@ -153,7 +153,7 @@ class _Look:
 
     def __init__(self, known: Known, titles: dict[str, str]) -> None:
         self._known = known
-        self._layouts = by_detail(known.layouts)
+        self._layouts = known.detailed
         self._titles = titles
 
     def at(self, source: Source, *, alone: bool) -> SourceFound:
@@ -182,12 +182,12 @@ class _Look:
 
     def _found(self, source: Source, head: Head) -> SourceFound:
         # Where no format was found, each was tried on all lines already.
-        layouts = self._layouts if head.shape.layout is not None else self._layouts[:1]
-        scanned = PieceScan(head.piece, head.shape, layouts, keep_rejected=False).scan()
+        known = self._known if head.shape.layout is not None else Known(self._layouts[:1], ())
+        scanned = PieceScan(head.piece, head.shape, known, keep_rejected=False).scan()
         other, parts = _sorted(scanned)
         formats = _formats(scanned.rows)
         layout = head.shape.layout or next(iter(formats), None)
-        text = inside(head)
+        text = inside(head, scanned.mixed)
         columns = _columns(text, scanned, list(formats))
         origins = _origins(scanned.rows, Origin(None, source.pod, source.namespace, source.container))
         number = sum(part.number for part in parts)
@@ -203,6 +203,7 @@ class _Look:
             whole=head.whole,
             document=head.shape.document,
             envelopes=[layer if isinstance(layer, str) else layer.name for layer in head.shape.layers],
+            mixed=most_first({name_of(layers): lines for layers, lines in scanned.mixed.items()}),
             formats=names,
             lines=scanned.lines,
             parsed=scanned.parsed,

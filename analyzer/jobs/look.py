@@ -5,6 +5,7 @@ What lines are and how many fit is counted by `analyzer.runs.piece_scan`, as in 
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -22,10 +23,11 @@ from analyzer.sources import Block, Piece
 from analyzer.sources.reading import Held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.parsing.detect import Known, Shape
     from analyzer.parsing.formats import Layout
+    from analyzer.parsing.layers import Layer
     from analyzer.sources import Reader
 
 #: Bytes at the beginning of a log that are enough; with the block that they are in, it is about 1 MiB.
@@ -106,10 +108,10 @@ def _document(reader: Reader, known: Known, document: str) -> Head:
     return Head(batch, shape, len(batch.text), whole, batch.error or reader.error, reader.compression)
 
 
-def inside(head: Head) -> bytes:
-    """The lines of the piece without their envelopes; those that are too long are left out."""
+def inside(head: Head, mixed: Iterable[Sequence[Layer]] = ()) -> bytes:
+    """The lines of the piece without their envelopes, and the `mixed` ones; those that are too long are left out."""
     outer = head.piece.inner if isinstance(head.piece, Batch) else None
-    layers = Layers(head.shape.layers, outer)
+    layers = Layers([*head.shape.layers, *chain.from_iterable(mixed)], outer)
     parts: list[bytes] = []
     try:
         for block in head.piece.blocks():

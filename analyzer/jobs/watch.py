@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analyzer.findings.evaluate import usable_findings
 from analyzer.jobs.judging import Judge
 from analyzer.jobs.window import Window
-from analyzer.parsing.detect import HEAD, Shape, by_detail, detect, detect_head
+from analyzer.parsing.detect import HEAD, Shape, detect, detect_head
 from analyzer.parsing.layers import is_open, joins
 from analyzer.report.watched import Noted, Watched
 from analyzer.runs.logs import Log, Work
@@ -62,7 +62,6 @@ class Watch:
     def __init__(self, follower: Follower, known: Known, judge: Judge, window: float) -> None:
         self._follower = follower
         self._known = known
-        self._layouts = by_detail(known.layouts)
         self._judge = judge
         self._window = Window(window, judge.classifier)
         self._shapes: dict[str, Shape] = {}
@@ -138,9 +137,7 @@ class Watch:
         self._follower.close()
 
     def _new_run(self) -> Run:
-        run = Run([], self._known, Fold(self._judge.classifier), (None, None), None)
-        run.layouts = self._layouts
-        return run
+        return Run([], self._known, Fold(self._judge.classifier), (None, None), None)
 
     def _scan(self) -> None:
         logs = {log.source.uri: log for log in self._run.logs}
@@ -155,7 +152,7 @@ class Watch:
                 log.shape = shape
                 log.bytes_read += sum(block.stop for block in blocks)
                 piece = Piece(blocks[0].offset, inside=False, content=Held(blocks, lambda _: None))
-                scanned = PieceScan(piece, shape, self._layouts, keep_rejected=False).scan()
+                scanned = PieceScan(piece, shape, self._known, keep_rejected=False).scan()
                 self._run.add(Work(log, piece, shape), scanned, rejects)
         self._waiting, self._size = {}, 0
         if sum(log.lines for log in self._run.logs) >= FOLDED:

@@ -6,9 +6,11 @@ A source is judged by its first bytes; one that begins with other lines, by the 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
 
 from analyzer.parsing.documents import document_kind
 from analyzer.parsing.formats import choose_format
@@ -48,16 +50,31 @@ _NO_ADDRESS = (b"", b"-\0", b"unix:")
 
 @dataclass(frozen=True)
 class Known:
-    """The formats and envelopes to choose from; `chosen` says whether somebody said that it is one of these layouts."""
+    """The formats and envelopes to choose from; `chosen` says whether somebody said that it is one of these layouts.
+
+    `last` are layouts for lines of a source of the same name that fit nothing else: too loose to tell a source by.
+    """
 
     layouts: Sequence[Layout]
     envelopes: Sequence[Envelope]
     chosen: bool = False
+    last: Sequence[Layout] = ()
+
+    @cached_property
+    def detailed(self) -> list[Layout]:
+        """The layouts in the order in which a line is tried."""
+        return by_detail(self.layouts)
+
+    @cached_property
+    def telling(self) -> Known:
+        """The same, with those envelopes only that a single line shows: two words at its beginning show none."""
+        telling = [each for each in self.envelopes if _telling(each.layout, 0) >= 0]
+        return replace(self, envelopes=telling)
 
     @cached_property
     def in_order(self) -> list[tuple[Layout, tuple[bytes, ...]]]:
         """The layouts by detail, each with what stands in every line that it reads."""
-        return [(layout, _marks(layout)) for layout in by_detail(self.layouts)]
+        return [(layout, _marks(layout)) for layout in self.detailed]
 
     @cached_property
     def marked_envelopes(self) -> list[tuple[Envelope, tuple[bytes, ...]]]:
@@ -72,9 +89,10 @@ def to_choose_from(
     configured: Sequence[Layout] = (),
 ) -> Known:
     """What `log_format` means (`choose_format`), or else the layouts that are `configured` and all of these formats."""
+    last = [layout for format_ in formats for layout in format_.last]
     if log_format is not None:
-        return Known(choose_format(log_format, formats), envelopes, chosen=True)
-    return Known([*configured, *(layout for format_ in formats for layout in format_.layouts)], envelopes)
+        return Known(choose_format(log_format, formats), envelopes, chosen=True, last=last)
+    return Known([*configured, *(layout for format_ in formats for layout in format_.layouts)], envelopes, last=last)
 
 
 class Shape(NamedTuple):
@@ -296,6 +314,9 @@ def _lines_read(layout: Layout, text: bytes) -> _Read:
     address = layout.columns.get("remote_addr")
     if address is not None:
         outputs += [Output("address", Kind.ADDRESS, address), Output("none", Kind.TAG, address, _NO_ADDRESS)]
+    named = layout.fields[0].type is Type.NAME and layout.columns.get("host") == 0
+    if named:
+        outputs.append(Output("host", Kind.ADDRESS, 0))
     scanner = new_scanner(layout, outputs)
     scanner.scan(text, 0, len(text), 0)
     if scanner.misfits() == text.count(b"\n") + (not text.endswith(b"\n")):
@@ -303,6 +324,8 @@ def _lines_read(layout: Layout, text: bytes) -> _Read:
     rows = scanner.take().rows
     if address is None or rows.is_empty():
         return _Read(rows.height, rows.height, 0)
+    if named:  # an address before the visitor's is no server's name
+        rows = rows.with_columns(pl.when(pl.col("host").is_null()).then("address").alias("address"))
     addresses = rows.height - rows["address"].null_count()
     if rows.height > 1 and rows["line"][0] == 0 and rows["address"][0] is None:
         rows = rows[1:]  # it may lack its beginning: no format must win by reading the rest of what is another's

@@ -17,19 +17,26 @@ if TYPE_CHECKING:
 
 Layout = LineFormat | JsonFormat
 
+#: The key of strings that only lines may have which fit nothing else.
+_LAST = "last_resort"
+
 #: What the keys of `$msec` are called.
 _MSEC = ("/msec", "/time_msec")
 
 
 @dataclass(frozen=True, slots=True)
 class NamedFormat:
-    """A format as its file describes it; `layouts` are its variants, all of the same name."""
+    """A format as its file describes it; `layouts` are its variants, all of the same name.
+
+    `last` are such that are too loose to tell a source by: lines of one that is told already, which fit nothing else.
+    """
 
     name: str
     title: str
     source: str
     aliases: tuple[str, ...]
     layouts: tuple[Layout, ...]
+    last: tuple[Layout, ...]
     path: Path
 
     @property
@@ -55,9 +62,9 @@ def _load(path: Path) -> NamedFormat:
     aliases = rule.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
         raise RuleError(f"{path}: expected a list of names under `aliases`, got {aliases!r}")
-    return NamedFormat(
-        rule["name"], rule["title"], rule["source"], tuple(aliases), layouts_of(rule, "log_format", path), path
-    )
+    last = layouts_of({"name": rule["name"], _LAST: rule[_LAST]}, _LAST, path) if _LAST in rule else ()
+    layouts = layouts_of(rule, "log_format", path)
+    return NamedFormat(rule["name"], rule["title"], rule["source"], tuple(aliases), layouts, last, path)
 
 
 def _with_msec(fields: dict[str, Any]) -> dict[str, Any] | None:

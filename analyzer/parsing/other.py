@@ -160,6 +160,12 @@ def split_lead(misfits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return misfits[:lead], misfits[lead:]
 
 
+def unexplained(misfits: pl.DataFrame) -> pl.DataFrame:
+    """Those of some misfits that are no other lines by what stands in them alone."""
+    text = _texts(misfits["line"]).str.strip_chars_end("\r\n")
+    return misfits.with_columns(text=text).filter(_kind().is_null()).drop("text")
+
+
 def _texts(lines: pl.Series) -> pl.Series:
     try:
         return lines.cast(pl.String)

@@ -120,7 +120,8 @@ class SourceFound:
 
     `bytes` (decompressed) were looked at; `whole` says whether that is all of it. ``lines = parsed + rejected +
     other``. `formats` says how many lines each format read; `format` reads most of them. `envelopes` are named from the
-    outside in. `compression` is null where there is none or nobody knows.
+    outside in; `mixed` says how many lines were read in which others, joined by ``+``. `compression` is null where
+    there is none or nobody knows.
     """
 
     uri: str
@@ -130,6 +131,7 @@ class SourceFound:
     whole: bool = True
     document: str | None = None
     envelopes: list[str] = field(default_factory=list)
+    mixed: dict[str, int] = field(default_factory=dict)
     format: str | None = None
     title: str | None = None
     formats: dict[str, int] = field(default_factory=dict)

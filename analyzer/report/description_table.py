@@ -104,6 +104,8 @@ def _what(page: Page, source: SourceFound) -> None:
         page.section("and", more)
     if source.envelopes:
         page.words("envelope", ", in it ".join(source.envelopes))
+    if source.mixed:
+        page.section("also in", [f"{name} {size(lines, 'line')}" for name, lines in source.mixed.items()])
     if source.document:
         page.words("document", source.document)
     if source.compression:

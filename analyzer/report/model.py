@@ -33,7 +33,8 @@ class SourceRow:
     """One input and what its lines were: ``lines = parsed + rejected + other``.
 
     `format` and `envelope` are None where none was recognised. `format` reads most lines or is expected to; `formats`
-    says how many lines each one read. Several envelopes are joined by ``+``, the outermost first. `node` and `pod` are
+    says how many lines each one read. Several envelopes are joined by ``+``, the outermost first;
+    behind a comma stand those of other lines. `node` and `pod` are
     None where they are not known or not the same for all lines. `error` says what could not be read, None where all
     was.
     """

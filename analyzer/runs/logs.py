@@ -12,7 +12,7 @@ import polars as pl
 from analyzer.errors import SourceError
 from analyzer.parsing.batches import Batch, batches
 from analyzer.parsing.detect import Shape, detect, detect_head
-from analyzer.parsing.layers import is_open, joins
+from analyzer.parsing.layers import is_open, joins, name_of
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines
 from analyzer.runs.piece_scan import SAMPLE_BYTES, rejected
@@ -34,7 +34,7 @@ _TRIED_BLOCKS = 8
 
 @dataclass
 class Log:
-    """A source on its way through.
+    """A source on its way through; `mixed` are lines in other envelopes than `shape` has.
 
     One that `grows` is read to its last whole line, from the byte `begin` on, where an earlier run ended: what that run
     counted stands in it already. `inode` (device and number) says which file that was.
@@ -57,6 +57,7 @@ class Log:
     rejected: int = 0
     error: str | None = None
     formats: dict[str, int] = field(default_factory=dict)
+    mixed: dict[str, int] = field(default_factory=dict)
     streams: dict[tuple[Origin, str], int] = field(default_factory=dict)
 
     @property
@@ -83,6 +84,9 @@ class Log:
         self.lines += scanned.lines
         self.parsed += scanned.parsed
         self.error = self.error or scanned.error
+        for layers, lines in scanned.mixed.items():
+            name = name_of(layers)
+            self.mixed[name] = self.mixed.get(name, 0) + lines
         return found
 
     def samples(self, shape: Shape, first: Iterable[dict[str, Any]], before: int) -> Iterator[RejectedSample]:

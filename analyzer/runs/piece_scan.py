@@ -14,18 +14,19 @@ from analyzer.errors import SourceError
 from analyzer.parsing.batches import Batch
 from analyzer.parsing.layers import Layers, is_open
 from analyzer.parsing.log_format import REASONS, LineFormat
-from analyzer.parsing.origin import Origin
+from analyzer.parsing.origin import Origin, facts_of
 from analyzer.parsing.other import OtherLines, split_lead
 from analyzer.parsing.scanner import FITS_NONE, new_scanner, new_sorter
 from analyzer.parsing.schema import Kind, Output
+from analyzer.runs.mixed import layers_of, left_of, outer_of, text_of
 from analyzer.sources.reading import tail_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from analyzer.parsing.detect import Shape
+    from analyzer.parsing.detect import Known, Shape
     from analyzer.parsing.formats import Layout
-    from analyzer.parsing.layers import Inner
+    from analyzer.parsing.layers import Inner, Layer
     from analyzer.parsing.scanner import Scanner
     from analyzer.sources import Block, Piece
 
@@ -36,7 +37,14 @@ SAMPLE_BYTES = 500
 #: Lines that fit no format are sorted when so many have come together.
 _MISFITS = 100_000
 
+#: Envelopes that may be mixed with those of most lines.
+_MOST_MIXED = 4
+
 _TOO_LONG, _CONTINUED = REASONS.index("too_long"), REASONS.index("continued")
+
+#: What lines may say themselves of where they were written, and how many different ones are told apart.
+_NAMES = ("node", "pod")
+_MOST_NAMES = 65_535
 
 _LINE = Output("line", Kind.LINE, 0)
 
@@ -63,7 +71,8 @@ class Scanned:
     """What a piece held.
 
     `lines` are those of the source; `inner` those that were scanned, fewer where records were joined. `lead` are the
-    misfits at its beginning, which the piece before may explain; the others are sorted already.
+    misfits at its beginning, which the piece before may explain; the others are sorted already. `mixed` says how many
+    lines were read in other envelopes than the source's.
     """
 
     rows: list[Rows] = field(default_factory=list)
@@ -75,6 +84,7 @@ class Scanned:
     rejected: list[Rejected] = field(default_factory=list)
     other: OtherLines | None = None
     error: str | None = None
+    mixed: dict[tuple[Layer, ...], int] = field(default_factory=dict)
 
 
 class PieceScan:
@@ -86,8 +96,8 @@ class PieceScan:
         What to read.
     shape
         What the source is; where no format is known for it, every line is tried with all.
-    layouts
-        Formats that a line may have which does not fit the source's own, those that say most first.
+    known
+        Formats that a line may have which does not fit the source's own, and envelopes that it may be in.
     keep_rejected
         Whether rejected lines are wanted as they stand in the source.
     durations
@@ -98,7 +108,7 @@ class PieceScan:
         self,
         piece: Piece | Batch,
         shape: Shape,
-        layouts: Sequence[Layout],
+        known: Known,
         *,
         keep_rejected: bool,
         durations: bool = False,
@@ -106,18 +116,23 @@ class PieceScan:
         self._piece = piece
         self._durations = durations
         self._layers = shape.layers
-        self._layout = shape.layout or max(layouts, key=_beginning)
-        self._others = [layout for layout in layouts if layout is not self._layout]
+        self._known = known
+        self._layout = shape.layout or max(known.detailed, key=_beginning)
+        self._others = [layout for layout in known.last if layout.name == self._layout.name]
+        self._others += [layout for layout in known.detailed if layout is not self._layout]
         self._numbered = any(layout.name == self._layout.name for layout in self._others)  # for `_keep` to sort by
         self._keep_rejected = keep_rejected
         self._found = Scanned()
-        self._taken: list[tuple[Layout, pl.DataFrame]] = []  # of the lines that are sorted out now
+        #: Of the lines that are sorted out now; a column `origin` numbers `_origins`.
+        self._taken: list[tuple[Layout, pl.DataFrame]] = []
+        self._origins = [Origin()]
 
     def outputs(self, layout: Layout) -> list[Output]:
         """What a scanner of this layout is asked for."""
         from analyzer.tables.fold import fold_outputs  # noqa: PLC0415 - rows alone (`scan`) do without tables
 
-        return fold_outputs(layout, durations=self._durations)
+        named = [Output(name, Kind.TEXT, layout.columns[name]) for name in _NAMES if name in layout.columns]
+        return [*fold_outputs(layout, durations=self._durations), *named]
 
     def scan(self) -> Scanned:
         """Read the piece."""
@@ -152,28 +167,33 @@ class PieceScan:
 
     def _take(self, scanner: Scanner, inside: Layers | None) -> None:
         """Sort out what was scanned so far, so that there are never many misfits at once."""
-        inner = None
-        if inside is not None:
-            text, stop = inside.flush()
-            scanner.scan(text, 0, stop, 0)
-            inner = inside.take()
+        self._origins = []
+        inner = self._flushed(inside, scanner) if inside is not None else None
+        self._origins = self._origins or [Origin()]
         found, taken = self._found, scanner.take()
         self._add(self._layout, taken.rows, inner)
-        misfits = self._read_by_others(taken.misfits, inner)
-        self._keep(inner)
-        misfits = self._placed(misfits, inner)
+        unread = self._read_by_others(taken.misfits, inner)
+        misfits, joined = self._read_in_other_envelopes(unread, inner)
+        self._keep()
+        misfits = self._placed(misfits, inner, unread)
         if found.lead is None:
             found.lead, misfits = split_lead(misfits)
-        if misfits.height or taken.blank:
+        self._count_other("blank", taken.blank)
+        if misfits.height:
             found.other = found.other or OtherLines()
-            found.other.count("blank", taken.blank)
             found.rejected.append(rejected(found.other.sort(misfits), keep=self._keep_rejected))
         source_lines = inner.source_lines if inner is not None else taken.lines
-        if source_lines != taken.lines:
-            found.other = found.other or OtherLines()
-            found.other.count("continuation", source_lines - taken.lines)
+        self._count_other("continuation", joined + source_lines - taken.lines)
         found.inner += taken.lines
         found.lines += source_lines
+
+    def _flushed(self, inside: Layers, scanner: Scanner) -> Inner:
+        """What is known of lines in envelopes, when the last of them are scanned; their origins get numbers."""
+        text, stop = inside.flush()
+        scanner.scan(text, 0, stop, 0)
+        inner, first = inside.take(), len(self._origins)
+        self._origins += inner.origins
+        return inner._replace(lines=inner.lines.with_columns(pl.col("origin") + first)) if first else inner
 
     def _add(self, layout: Layout, rows: pl.DataFrame, inner: Inner | None) -> None:
         """Take rows of one format, with the time and the origin that envelopes tell of them."""
@@ -189,21 +209,22 @@ class PieceScan:
             rows = rows.with_columns(known["origin"])
         self._taken.append((layout, rows))
 
-    def _keep(self, inner: Inner | None) -> None:
+    def _keep(self) -> None:
         """Keep what was taken, apart by format and origin; what variants of a format read is put in order again."""
         from analyzer.tables.columns import has_exact_times  # noqa: PLC0415 - as above
 
-        formats: dict[tuple[str, bool], list[tuple[Layout, pl.DataFrame]]] = {}
+        formats: dict[tuple[str, bool, bool], list[tuple[Layout, pl.DataFrame]]] = {}
         for layout, rows in self._taken:
-            formats.setdefault((layout.name, has_exact_times(layout)), []).append((layout, rows))
+            kind = (layout.name, has_exact_times(layout), "line" in rows.columns)
+            formats.setdefault(kind, []).append((layout, rows))
         for variants in formats.values():
             layout, rows = variants[0]
             if len(variants) > 1:
                 rows = pl.concat([rows for _, rows in variants], how="diagonal").sort("line")
+                rows = rows.with_columns(pl.col("^origin$").fill_null(0))
             rows = rows.drop("line", strict=False)
-            for number, frame in _by_origin(rows):
-                origin = inner.origins[number] if inner is not None else Origin()
-                self._found.rows.append(Rows(layout, origin, frame, frame.height))
+            for number, own, frame in _by_origin(rows):
+                self._found.rows.append(Rows(layout, own.within(self._origins[number]), frame, frame.height))
         self._taken = []
 
     def _read_by_others(self, misfits: pl.DataFrame, inner: Inner | None) -> pl.DataFrame:
@@ -212,12 +233,12 @@ class PieceScan:
         if not tried.any() or not self._others:
             return misfits
         fits = pl.repeat(FITS_NONE, misfits.height, dtype=pl.UInt16, eager=True)
-        fits = fits.scatter(tried.arg_true(), new_sorter(self._others).sort(_lines(misfits.filter(tried))))
+        fits = fits.scatter(tried.arg_true(), new_sorter(self._others).sort(text_of(misfits.filter(tried))))
         for number in fits.unique().sort():
             if number == FITS_NONE:
                 continue
             fitting, layout = misfits.filter(fits == number), self._others[number]
-            text = _lines(fitting)
+            text = text_of(fitting)
             scanner = new_scanner(layout, self.outputs(layout))
             scanner.scan(text, 0, len(text), 0)
             rows = scanner.take().rows.with_columns(line=fitting["number"].cast(pl.UInt32))
@@ -226,13 +247,49 @@ class PieceScan:
             self._add(layout, rows, inner)
         return misfits.filter(fits == FITS_NONE)
 
-    def _placed(self, misfits: pl.DataFrame, inner: Inner | None) -> pl.DataFrame:
+    def _read_in_other_envelopes(self, misfits: pl.DataFrame, inner: Inner | None) -> tuple[pl.DataFrame, int]:
+        """Read lines that are in other envelopes than most; return what is not read, and how many were joined."""
+        joined = 0
+        for _ in range(_MOST_MIXED):
+            tried = misfits.filter(pl.col("reason") < _TOO_LONG)
+            layers = layers_of(tried, self._known)
+            if not layers:
+                break
+            inside = Layers(layers, outer_of(tried, inner, self._origins))
+            scanner = new_scanner(self._layout, [*self.outputs(self._layout), _LINE])
+            text = text_of(tried)
+            unwrapped, stop = inside.unwrap(text, len(text), 0)
+            scanner.scan(unwrapped, 0, stop, 0)
+            known, before = self._flushed(inside, scanner), len(self._taken)
+            taken = scanner.take()
+            self._add(self._layout, taken.rows, known)
+            unread = self._read_by_others(taken.misfits, known)
+            numbers = known.lines["number"].cast(pl.UInt32)
+            for at, (layout, rows) in enumerate(self._taken[before:], before):
+                self._taken[at] = layout, rows.with_columns(line=numbers.gather(rows["line"]))
+                self._found.mixed[layers] = self._found.mixed.get(layers, 0) + rows.height
+            left = left_of(tried, unread, known.parts)
+            joined += tried.height - taken.lines - (left.height - unread.height)
+            self._count_other("blank", taken.blank)
+            misfits = pl.concat([misfits.filter(pl.col("reason") >= _TOO_LONG), left]).sort("number")
+        return misfits, joined
+
+    def _count_other(self, kind: str, lines: int) -> None:
+        if lines:
+            self._found.other = self._found.other or OtherLines()
+            self._found.other.count(kind, lines)
+
+    def _placed(self, misfits: pl.DataFrame, inner: Inner | None, unread: pl.DataFrame) -> pl.DataFrame:
         """Number misfits within the piece, with the number of the line in the source and that line as it stands there.
 
-        An error record is told by its lines standing together, so `number` counts inner lines.
+        An error record is told by its lines standing together, so `number` counts inner lines. `unread` are the misfits
+        as they were before some were taken out of other envelopes.
         """
         at = pl.col("number")
         if inner is None:
+            if self._keep_rejected and unread is not misfits:
+                before = unread.select("number", raw=pl.concat_list("line"), start=pl.concat_list("offset"))
+                misfits = misfits.join(before, on="number", how="left", maintain_order="left")
             return misfits.with_columns(at + self._found.inner, source_line=at + self._found.lines)
         placed = misfits.with_columns(inner.lines["number"].gather(misfits["number"]).alias("source_line"))
         if self._keep_rejected:
@@ -250,21 +307,19 @@ def _beginning(layout: Layout) -> int:
     return len(layout.prefix) if isinstance(layout, LineFormat) else 0
 
 
-def _lines(misfits: pl.DataFrame) -> bytes:
-    """The lines as a text to scan; the last of a source may lack its end."""
-    text = b"".join(misfits["line"].to_list())
-    return text if text.endswith(b"\n") or not text else text + b"\n"
-
-
-def _by_origin(rows: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The rows of each number in the column `origin`, without it; 0 where there is no such column."""
-    numbers = rows["origin"].unique() if "origin" in rows.columns else [0]
-    if len(numbers) == 1:
-        yield numbers[0], rows.drop("origin", strict=False)
-        return
-    parts = rows.partition_by("origin", maintain_order=True, include_key=False, as_dict=True)
-    for (number,), frame in parts.items():
-        yield number, frame
+def _by_origin(rows: pl.DataFrame) -> Iterator[tuple[int, Origin, pl.DataFrame]]:
+    """The rows of each number in the column `origin` (0 where there is none) and of what they say of it themselves."""
+    said = [name for name in _NAMES if name in rows.columns]
+    if said and rows.select(pl.struct(said).n_unique()).item() > _MOST_NAMES:
+        rows, said = rows.drop(said), []
+    key = ["origin", *said] if "origin" in rows.columns else said
+    if all(rows[name].n_unique() == 1 for name in key):  # as nearly always: nothing is copied
+        parts = {rows.select(key).row(0) if key else (): rows.drop(key)}
+    else:
+        parts = rows.partition_by(key, maintain_order=True, include_key=False, as_dict=True)
+    for values, frame in parts.items():
+        known = dict(zip(key, values, strict=True))
+        yield known.pop("origin", 0), Origin(**dict(facts_of(known))), frame
 
 
 def rejected(misfits: pl.DataFrame, *, keep: bool) -> Rejected:

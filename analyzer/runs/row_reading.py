@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from analyzer.errors import LogscanWarning, SourceError
-from analyzer.parsing.detect import by_detail, detect_head
+from analyzer.parsing.detect import detect_head
 from analyzer.runs.logs import Log, pieces
 from analyzer.runs.piece_scan import Scanned
 from analyzer.runs.row_scan import COLUMNS, RowScan, Wanted
@@ -135,7 +135,6 @@ class _Query:
         self._wanted = Wanted(
             tuple(needed), reading.cluster, reading.trusted, self._finish if n_rows is None else _as_it_is
         )
-        self._layouts = by_detail(reading.known.layouts)
         self._first: dict[int, RejectedSample] = {}
 
     def _finish(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -159,7 +158,7 @@ class _Query:
                 return Scanned()
             if self._reading.in_order and self._is_outside(piece, work):
                 return Scanned()
-        scan = RowScan(work, self._layouts, self._wanted)
+        scan = RowScan(work, self._reading.known, self._wanted)
         scanned = scan.scan()
         if isinstance(piece, Piece) and scanned.error is None:
             seen.add(piece, (min(scan.moments), max(scan.moments)) if scan.moments else None)
@@ -172,7 +171,7 @@ class _Query:
         wanted = Wanted(("time",), None, self._reading.trusted, _as_it_is)
 
         def look(part: Piece) -> tuple[int, int] | None:
-            scan = RowScan(work._replace(piece=part), self._layouts, wanted)
+            scan = RowScan(work._replace(piece=part), self._reading.known, wanted)
             scan.scan()
             return (min(scan.moments), max(scan.moments)) if scan.moments else None
 

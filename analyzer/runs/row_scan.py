@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.addresses.forwarded import Trusted
+    from analyzer.parsing.detect import Known
     from analyzer.parsing.formats import Layout
-    from analyzer.parsing.layers import Inner
     from analyzer.runs.logs import Work
 
 #: The columns of `analyzer.scan`: those of a line, which input it is of, and who the visitor is by the best evidence.
@@ -69,11 +69,11 @@ class Wanted(NamedTuple):
 class RowScan(PieceScan):
     """Scans one piece; each of `Scanned.rows` has the rows of all formats and origins."""
 
-    def __init__(self, work: Work, layouts: Sequence[Layout], wanted: Wanted) -> None:
+    def __init__(self, work: Work, known: Known, wanted: Wanted) -> None:
         if work.piece is None:
             raise ValueError("expected a piece")
-        super().__init__(work.piece, work.shape, layouts, keep_rejected=False)
-        self._numbered = bool(self._others)
+        super().__init__(work.piece, work.shape, known, keep_rejected=False)
+        self._numbered = bool(self._others or known.envelopes)
         self._log = work.log
         self.moments: list[int] = []  #: the first and the last time of each frame, milliseconds since 1970
         self._wanted = wanted
@@ -88,9 +88,9 @@ class RowScan(PieceScan):
             evidence = [Output(name, kind, carried[of]) for name, (of, kind) in _EVIDENCE.items() if of in carried]
         return [*outputs(layout, columns), *evidence] or [Output("offset", Kind.OFFSET, 0)]
 
-    def _keep(self, inner: Inner | None) -> None:
+    def _keep(self) -> None:
         """Keep the rows that were taken, in the order of their lines."""
-        frames = [self._complete(rows, inner) for _, rows in self._taken]
+        frames = [self._complete(rows) for _, rows in self._taken]
         self._taken = []
         if len(frames) > 1:
             frames = [pl.concat(frames).sort("line")]
@@ -100,14 +100,14 @@ class RowScan(PieceScan):
             finished = self._wanted.finish(frame)
             self._found.rows.append(Rows(self._layout, Origin(), finished, frame.height))
 
-    def _complete(self, rows: pl.DataFrame, inner: Inner | None) -> pl.DataFrame:
+    def _complete(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Add the wanted columns that lines do not carry."""
         if isinstance(self._piece, Batch):  # where in a document a record begins is not known
             rows = rows.drop("offset", strict=False)
         added: list[pl.Expr | pl.Series] = []
         if self._wants_client:
             added += self._client(rows)
-        origins = [origin.within(self._log.origin) for origin in (inner.origins if inner is not None else [Origin()])]
+        origins = [origin.within(self._log.origin) for origin in self._origins]
         for column in self._wanted.columns:
             if column == "source":
                 added.append(pl.lit(self._log.source.name).alias(column))

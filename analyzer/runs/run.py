@@ -14,7 +14,6 @@ import polars as pl
 
 from analyzer.addresses.ranges import parse_addresses
 from analyzer.errors import UsageError
-from analyzer.parsing.detect import by_detail
 from analyzer.parsing.layers import name_of
 from analyzer.parsing.other import most_first
 from analyzer.report.model import Input, RejectedSample, SourceRow
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from analyzer.addresses.classify import Classifier
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known, Shape
-    from analyzer.parsing.formats import Layout
     from analyzer.parsing.origin import Origin
     from analyzer.tables import Tables
 
@@ -74,11 +72,9 @@ class Run:
     durations: bool = False
     go_on: bool = False
     closed: Callable[[Log], object] | None = None
-    layouts: list[Layout] = field(default_factory=list)
 
     def read(self, workers: int, rejects: str | os.PathLike[str] | None) -> None:
         """Scan pieces on threads, fold them in order."""
-        self.layouts = by_detail(self.known.layouts)
         try:
             with Rejects(rejects, [log.source.uri for log in self.logs]) as rejects_file:
                 self.keep_rejected = rejects_file.wanted
@@ -99,7 +95,7 @@ class Run:
         if work.piece is None:
             return None
         scanned = PieceScan(
-            work.piece, work.shape, self.layouts, keep_rejected=self.keep_rejected, durations=self.durations
+            work.piece, work.shape, self.known, keep_rejected=self.keep_rejected, durations=self.durations
         ).scan()
         if self.span != (None, None):
             scanned.rows = [rows._replace(frame=self._within_span(work.log, rows.frame)) for rows in scanned.rows]
@@ -198,10 +194,11 @@ class Run:
         most = max(log.formats, key=lambda name: log.formats[name], default=None)
         envelope = "+".join(part for part in (log.shape.document, name_of(log.shape.layers)) if part and part != "none")
         known = log.shape.layout is not None or most is not None or envelope
+        envelopes = [envelope or "none", *(name for name in most_first(log.mixed) if name != envelope)]
         return SourceRow(
             uri=log.source.name,
             format=log.shape.layout.name if log.shape.layout else most,
-            envelope=(envelope or "none") if known else None,
+            envelope=", ".join(envelopes) if known else None,
             node=nodes.pop() if len(nodes) == 1 else None,
             pod=pods.pop() if len(pods) == 1 else None,
             bytes=log.bytes_read,
