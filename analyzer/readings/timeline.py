@@ -101,30 +101,63 @@ def timeline(table: pl.DataFrame, bucket_seconds: int, labelled: pl.DataFrame) -
 def _preserved(buckets: pl.DataFrame, width: int, labelled: pl.DataFrame, class_: str) -> pl.DataFrame:
     """Requests of visitors in the buckets of one class by ranges: ``time``, ``preserved`` (Float64).
 
-    Who is a visitor among addresses that no range tells is known when all is read. What inference moved in or out of
-    the class is spread over the time from the first request of an address to its last, as the class's traffic is.
+    Who is a visitor among addresses that no range tells is known when all is read. Their requests, or those of the
+    others where these are fewer addresses, are put where they most likely were.
     """
-    is_client = class_ == "client"
     considered_ = buckets["considered"].cast(pl.Float64)
-    moved = labelled.filter((pl.col("range_class") == class_) & (pl.col("visitor") != is_client))
-    moved = moved.select(considered(), "first_time", "last_time").filter(pl.col("considered") > 0).drop_nulls()
-    share = pl.repeat(0.0, buckets.height, eager=True)
-    if moved.height and buckets.height:
-        first, last = (
-            buckets["time"].search_sorted(moved[name].dt.truncate(f"{width}s"), side="left")
-            for name in ("first_time", "last_time")
-        )
-        before = pl.concat([pl.Series([0.0]), considered_.cum_sum()])
-        density = moved["considered"] / (before.gather(last + 1) - before.gather(first))
-        # What begins at a bucket and what ends before it, so that a running sum is what holds there.
-        change = pl.concat([
-            pl.DataFrame({"at": first, "by": density}),
-            pl.DataFrame({"at": last + 1, "by": -density}),
-        ])  # fmt: skip
-        steps = change.group_by("at").agg(pl.sum("by")).sort("at")
-        running = pl.DataFrame({"at": range(buckets.height)}, schema={"at": steps.schema["at"]})
-        share = running.join(steps, on="at", how="left", maintain_order="left")["by"].fill_null(0).cum_sum().clip(0, 1)
-    return buckets.select("time").with_columns(preserved=considered_ * ((1 - share) if is_client else share))
+    addresses = labelled.lazy().filter(pl.col("range_class") == class_, considered() > 0).drop_nulls("first_time")
+    visitors, others = (
+        addresses.filter(of).select(considered(), "first_time", "last_time").collect()
+        for of in (pl.col("visitor"), ~pl.col("visitor"))
+    )
+    if visitors.height < others.height:
+        preserved = _spread(visitors, buckets["time"], considered_, width)
+    else:
+        preserved = considered_ - _spread(others, buckets["time"], considered_, width)
+    return buckets.select("time").with_columns(preserved=preserved)
+
+
+def _spread(addresses: pl.DataFrame, times: pl.Series, traffic: pl.Series, width: int) -> pl.Series:
+    """The requests of some addresses in each bucket, at most its `traffic`.
+
+    The first and the last of an address are where they were; what it sent between them is spread as the traffic is.
+    """
+    if addresses.is_empty() or traffic.is_empty():
+        return pl.zeros(traffic.len(), pl.Float64, eager=True)
+    bounds = [addresses["first_time"], addresses["last_time"]]
+    starts = [time.dt.truncate(f"{width}s") for time in bounds]
+    first, last = (times.search_sorted(start, side="left") for start in starts)
+    parts = [
+        traffic.gather(at) * (time - start).dt.total_milliseconds() / (1000 * width)
+        for at, time, start in zip((first, last), bounds, starts, strict=True)
+    ]
+    before = pl.concat([pl.Series([0.0]), traffic.cum_sum()])
+    rows = pl.DataFrame({
+        "first": first,
+        "last": last,
+        "requests": addresses["considered"].cast(pl.Float64),
+        "early": parts[0],  # of the first bucket before the first request
+        "late": traffic.gather(last) - parts[1],
+        "within": (before.gather(last) + parts[1]) - (before.gather(first) + parts[0]),
+    })  # fmt: skip
+    spread = pl.col("within") > 0
+    end = pl.min_horizontal(pl.col("requests") / 2, 1.0)
+    density = pl.when(spread).then((pl.col("requests") - 2 * end) / pl.col("within")).otherwise(0.0)
+    at_first = pl.when(spread).then(end - density * pl.col("early")).otherwise("requests")
+    at_last = pl.when(spread).then(end - density * pl.col("late")).otherwise(0.0)
+    none = pl.lit(0.0)
+    # What begins and what ends at a bucket, so that a running sum is what holds there; and what is of one bucket alone.
+    changes = pl.concat([
+        rows.select(at="first", by=density, own=at_first),
+        rows.select(at="last", by=none, own=at_last),
+        rows.select(at=pl.col("last") + 1, by=-density, own=none),
+    ])  # fmt: skip
+    sums = changes.group_by("at").agg(pl.sum("by", "own"))
+    steps = pl.DataFrame({"at": range(traffic.len())}, schema={"at": sums.schema["at"]})
+    steps = steps.join(sums, on="at", how="left", maintain_order="left").fill_null(0.0)
+    return pl.select(
+        pl.max_horizontal(0.0, pl.min_horizontal(steps["by"].cum_sum() * traffic + steps["own"], traffic))
+    ).to_series()
 
 
 def wider(width: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -74,14 +75,17 @@ def test_an_empty_log_has_no_points(labelled: Rows) -> None:
 
 def test_what_was_inferred_shows_at_its_time(labelled: Rows) -> None:
     """Edges that nobody published stop when the proxy in front is taken away, and from then on all is preserved."""
-    rows = [(START + timedelta(minutes=minute), "client", 10, 10) for minute in range(10)]
-    last = START + timedelta(minutes=4, seconds=59)
+    rows = [(START + timedelta(minutes=minute), "client", 100, 100) for minute in range(10)]
+    last, end = START + timedelta(minutes=4, seconds=59), START + timedelta(minutes=9)
     edges = [
-        {"address": f"198.51.100.{n}", "class": "lb", "kind": "inferred", "range_class": "client", "requests": 20,
+        {"address": f"198.51.100.{n}", "class": "lb", "kind": "inferred", "range_class": "client", "requests": 200,
          "first_time": START, "last_time": last} for n in (1, 2)
     ]  # fmt: skip
-    reading = timeline(table(*rows), 60, labelled(*edges))
-    assert [point.preserved for point in reading.points] == [2] * 5 + [10] * 5
+    visitors = [{"address": f"192.0.2.{n}", "requests": 200, "first_time": START, "last_time": end} for n in (1, 2, 3)]
+    reading = timeline(table(*rows), 60, labelled(*edges, *visitors))
+    preserved = [point.preserved for point in reading.points]
+    assert preserved[5:] == [100] * 5
+    assert all(18 <= each <= 21 for each in preserved[:5]), preserved
 
 
 def test_private_visitors_are_preserved_while_they_are_there(labelled: Rows) -> None:
@@ -91,5 +95,28 @@ def test_private_visitors_are_preserved_while_they_are_there(labelled: Rows) -> 
         "address": "10.8.0.7", "class": "private", "visitor": True, "requests": 4,
         "first_time": START + timedelta(minutes=1), "last_time": START + timedelta(minutes=2, seconds=30),
     }  # fmt: skip
-    reading = timeline(table(*rows), 60, labelled(person))
+    times = {"first_time": START, "last_time": START + timedelta(minutes=3)}
+    others = [{"address": f"10.9.0.{n}", "class": "private", "requests": 18, **times} for n in (1, 2)]
+    reading = timeline(table(*rows), 60, labelled(person, *others))
     assert [point.preserved for point in reading.points] == [0, 2, 2, 0]
+
+
+def test_who_comes_all_the_time_is_there_from_the_first_minute(labelled: Rows) -> None:
+    """Visitors with few requests each are as many at the beginning and the end of the log as within it."""
+    rng = random.Random(7)
+    counts = [0] * 30
+    addresses = []
+    for number in range(900):
+        seconds = sorted(rng.uniform(0, 1800) for _ in range(rng.randrange(1, 8)))
+        for second in seconds:
+            counts[int(second / 60)] += 1
+        addresses.append({
+            "address": f"10.8.{number // 256}.{number % 256}", "class": "private", "requests": len(seconds),
+            "first_time": START + timedelta(seconds=seconds[0]), "last_time": START + timedelta(seconds=seconds[-1]),
+        })  # fmt: skip
+    rows = [(START + timedelta(minutes=minute), "private", count, count) for minute, count in enumerate(counts)]
+    halves = [{**address, "visitor": number % 2 == 0} for number, address in enumerate(addresses)]
+    points = timeline(table(*rows), 60, labelled(*halves)).points
+    assert all(38 < (point.preserved_pct or 0) < 62 for point in points), [point.preserved_pct for point in points]
+    everybody = [{**address, "visitor": True} for address in addresses]
+    assert {point.preserved_pct for point in timeline(table(*rows), 60, labelled(*everybody)).points} == {100.0}
