@@ -47,6 +47,7 @@ FACTS: dict[str, tuple[pl.DataType, str]] = {
     "klipper_pct": (_PCT, "... on pods of k3s's service load balancer"),
     "trusted_proxy_pct": (_PCT, "... on addresses that the controller trusts as proxies"),
     "other_lb_pct": (_PCT, "... on load balancers that are none of the five before"),
+    "unsettled_lb_pct": (_PCT, "... of those on private ones that were inferred and may be nodes: none sends probes"),
     "node_addresses": (_COUNT, "different addresses of nodes"),
     "lb_addresses": (_COUNT, "different addresses of load balancers and other proxies"),
     "private_addresses": (_COUNT, "different private addresses"),

@@ -12,6 +12,7 @@ import polars as pl
 from analyzer.addresses.ranges import MAPPED, to_number, to_text
 from analyzer.readings.bitmap import linear_count
 from analyzer.readings.shares import considered, percent
+from analyzer.tables.columns import PROBES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,13 +142,17 @@ def _kinds(reading: Preservation) -> dict[str, Any]:
 
 
 def _addresses(labelled: pl.DataFrame, total: int) -> dict[str, Any]:
-    visits = labelled.select("address", "class", "kind", "user_agents", "rule", "visitor", considered())
+    visits = labelled.select(
+        "address", "class", "kind", "range_class", "user_agents", "signs", "rule", "visitor", considered()
+    )
     rest = visits.filter(~pl.col("visitor"), pl.col("considered") > 0)
     rule = pl.col("rule").cast(pl.String)
     is_gfe, is_klipper = rule.str.ends_with(_GFE), rule.str.contains(_KLIPPER, literal=True)
     is_plain = (pl.col("class") == "lb") & ~is_gfe & ~is_klipper & ~_LOOPBACK
     own_lb = is_plain & (pl.col("kind").cast(pl.String) == "cluster-lb")
     other = is_plain & ~pl.col("kind").cast(pl.String).is_in(["cdn", "cluster-lb", "trusted-proxy"])
+    guessed = other & (pl.col("kind").cast(pl.String) == "inferred") & (pl.col("range_class") == "private")
+    probes = visits.filter(guessed, (pl.col("signs") & int(PROBES)) > 0).height
     sums = rest.select(
         pl.col("considered").filter(mask).sum().alias(name)
         for name, mask in {
@@ -157,6 +162,7 @@ def _addresses(labelled: pl.DataFrame, total: int) -> dict[str, Any]:
             "klipper_pct": is_klipper,
             "cluster_lb_pct": own_lb,
             "other_lb_pct": other,
+            "unsettled_lb_pct": guessed & pl.lit(not probes),
         }.items()
     ).row(0, named=True)
     found: dict[str, Any] = {name: percent(count, total) for name, count in sums.items()}

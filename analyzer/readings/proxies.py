@@ -236,7 +236,8 @@ def _with_roles(frame: pl.DataFrame, *, nodes_known: bool) -> pl.DataFrame:
     """Say what kind of proxy each is: a guess where only a cluster file could tell nodes from load balancers."""
     private = ~pl.col("public")
     sure = pl.col("confidence") >= CONFIDENT
-    gateway = private & pl.col("v4") & (pl.col("last_byte") <= 1)
+    ula_gateway = (pl.col("kind") == "ula") & (pl.col("address") % 2**64 <= 1)
+    gateway = private & ((pl.col("v4") & (pl.col("last_byte") <= 1)) | ula_gateway)
     # Pods behind svclb or kube-proxy, by the cluster CIDRs that k3s, RKE2, flannel, kind and kubeadm come with.
     pods = pl.any_horizontal(pl.col("address").is_between(*_cidr(first)) for first in (0x0AF4, 0x0A2A))
     prober = pl.col("signs")

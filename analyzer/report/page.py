@@ -115,6 +115,15 @@ def flow(parts: Iterable[str], width: int, gap: str) -> list[str]:
     return lines
 
 
+def broken(parts: Iterable[str], width: int) -> list[str]:
+    """Break the parts that are wider than `width` columns between words."""
+    return [
+        line
+        for part in parts
+        for line in (flow(part.split(" "), width, " ") if cell_len(printable(part)) > width else [part])
+    ]
+
+
 def _crop(text: str, width: int) -> str:
     text = printable(text)
     return text if cell_len(text) <= width else set_cell_size(text, max(width - 3, 0)) + "..."

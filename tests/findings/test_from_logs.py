@@ -92,6 +92,35 @@ def test_nodes_without_a_cluster_file(tmp_path: Path) -> None:
     assert "most likely" in read.findings[0].because
 
 
+def test_nodes_or_a_load_balancer(tmp_path: Path) -> None:
+    """A few private addresses of several subnets are either, unless something tells: probes, or the cluster file."""
+    few = ("10.0.12.33", "10.0.45.201", "10.0.77.9")
+    log = requests(*few, count=600)
+    read = report(tmp_path, log)
+    assert [each.id for each in read.findings] == ["nodes-or-load-balancer"]
+    assert read.findings[0].fixes[0].text.startswith("See whose they are")
+    probes = "".join(
+        LINE.format(address=address, minute=9, agent="ELB-HealthChecker/2.0", request="GET /healthz HTTP/1.1",
+                    status=200, upstream="web-80", tried="10.244.9.9:80")
+        for address in few
+    )  # fmt: skip
+    assert found(tmp_path, log + probes) == ["load-balancer-address-logged"]
+    assert "nodes-or-load-balancer" not in found(tmp_path, log, cluster(**LOCAL))
+    assert found(tmp_path, log, lb=["10.0.0.0/16"]) == ["load-balancer-address-logged"]
+
+
+def test_gateways_of_ipv6_pods(tmp_path: Path) -> None:
+    """The first address of a private IPv6 subnet, on which many stand, is a node's bridge, as .1 is."""
+    assert found(tmp_path, requests("fd00:10:244:1::1", "fd00:10:244:2::1", count=600)) == ["node-addresses-logged"]
+
+
+def test_visitors_behind_nat64(tmp_path: Path) -> None:
+    """In the well-known prefix of NAT64 a visitor's IPv4 address stands whole: all of them are no subnet of proxies."""
+    translated = [f"64:ff9b::{address}" for address in VISITORS]
+    read = report(tmp_path, requests(*translated, count=600))
+    assert (read.preservation.preserved_pct, list(read.findings)) == (100.0, [])
+
+
 def test_local_and_nodes_all_the_same(tmp_path: Path) -> None:
     """Nodes' own addresses despite Local have another reason, and so have bridges."""
     assert found(tmp_path, requests(*NODES), cluster(**LOCAL)) == ["masqueraded-despite-local"]

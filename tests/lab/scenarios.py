@@ -172,7 +172,7 @@ def rolling_update(lab: Lab) -> None:
 # ---- load balancers that terminate connections -----------------------------------------------------------------------
 
 
-@_scenario(0, "load-balancer-address-logged", stand_in=("lb", "lb"))
+@_scenario(0, "load-balancer-address-logged", stand_in=("lb", "lb"), alone={"nodes-or-load-balancer"})
 def balancer_not_read(lab: Lab) -> None:
     """A load balancer names the client in X-Forwarded-For, and the controller does not look."""
     lab.cluster = _FRONT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.report.page import GAP, INDENT, flow
+from analyzer.report.page import GAP, INDENT, broken, flow
 from analyzer.report.text import number, percentage, printable, size
 
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ def addresses(page: Page, reading: Preservation) -> None:
         details = [" ".join(examples), merge(row.rules)] if examples else []
         if row.class_ != "client" and row.preserved:
             details.insert(0, f"{number(row.preserved)} requests of addresses like one person each are preserved")
-        for line in flow(details, page.width - len(INDENT) - 8, GAP):
+        room = page.width - len(INDENT) - 8
+        for line in flow(broken(details, room), room, GAP):
             page.line(line, "dim", label=" " * 8)
-    page.line(f"left out: {left_out(reading)}", "dim")
+    page.words("left out:", left_out(reading), "dim", label_style="dim", width=len("left out: "))
 
 
 def left_out(reading: Preservation) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from analyzer.report.page import INDENT, LABEL
+from analyzer.report.page import INDENT, LABEL, broken
 from analyzer.report.sections import NAME, SHOWN, more
 from analyzer.report.text import duration, percentage, printable, size
 
@@ -35,7 +35,8 @@ def skew(page: Page, reading: Skew) -> None:
     page.section("", more(reading.interrupted - SHOWN))
     if reading.idle:
         first, *others = [_idle(reading, name) for name in reading.idle[:SHOWN]]
-        page.section("", [f"idle: {first}", *others, *more(len(reading.idle) - SHOWN)], gap=", ")
+        idle = [f"idle: {first}", *others, *more(len(reading.idle) - SHOWN)]
+        page.section("", broken(idle, page.width - len(INDENT) - LABEL), gap=", ")
 
 
 def where(each: Grouping) -> str:
@@ -51,7 +52,7 @@ def _verdict(each: Grouping) -> list[str]:
 
 def _grouping(page: Page, label: str, each: Grouping) -> None:
     """Write the verdict, and a line with a bar for each of several groups."""
-    shown = each.groups[:SHOWN]
+    shown = [group for group in each.groups[:SHOWN] if group.share_pct is not None]
     if len(shown) < 2:
         page.section(label, [*_verdict(each), *(" ".join(_group(each, group)).strip() for group in shown)])
         return
