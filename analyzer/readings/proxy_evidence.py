@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analyzer.addresses.ranges import MAPPED, to_number
+from analyzer.addresses.ranges import MAPPED
 from analyzer.readings.bitmap import BITS
 from analyzer.tables.columns import Sign
 
@@ -39,8 +39,8 @@ _COLUMNS = (
 )  # fmt: skip
 _ESTIMATES = pl.Series([-BITS * math.log((BITS - min(ones, BITS - 1)) / BITS) for ones in range(BITS + 1)])
 _HAS = pl.col("signs")
-_NAT64 = to_number("64:ff9b::")
-"""What a translator in front of an IPv6 network puts before the visitor's IPv4 address (RFC 6052, RFC 7755)."""
+_NAT64 = 0x64_FF9B << 96
+"""``64:ff9b::``: a translator puts it before a visitor's IPv4 address (RFC 6052, RFC 7755)."""
 _SUBNET = ("public", "subnet")
 
 
@@ -72,11 +72,8 @@ def evidence(labelled: pl.DataFrame) -> pl.DataFrame:
     log = _log(labelled.select(*_COLUMNS, visits=visits))
     public = (pl.col("class") == "client").alias("public")
     undecided = pl.col("step").is_in(["registry", "none"]) & pl.col("address").is_not_null()
-    v4 = (
-        (pl.col("address") // 2**32)
-        .is_in(pl.Series([MAPPED >> 32, _NAT64 >> 32], dtype=pl.UInt128).implode())
-        .alias("v4")
-    )
+    above = pl.col("address") // 2**32
+    v4 = ((above == MAPPED >> 32) | (above == _NAT64 >> 32)).alias("v4")
     subnet = pl.when("v4").then(pl.col("address") % 2**32 // 2**8).otherwise(pl.col("address") // 2**64)
     # Lazy: of ten million addresses these columns are never all in memory.
     found = labelled.lazy().with_row_index("row").filter(undecided)

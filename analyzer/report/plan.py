@@ -54,7 +54,7 @@ def _controller(page: Page, known: ControllerPlan) -> None:
     how = "as the log shows" if known.basis == "traffic" else "if the load balancer spreads evenly over nodes"
     page.words("Shares", f"{pods} on {size(len(serving), 'node')}; {how}")
     for node in serving:
-        page.section("", [_node(node)])
+        page.section("", _node(node), gap=" ")
     if known.stopping:
         page.words("Stop serving", ", ".join(printable(name, limit=_NAME) for name in known.stopping))
     if known.worst_over_mean is not None and serving:
@@ -70,10 +70,11 @@ def _service(known: ControllerPlan) -> str:
     return f"{known.service} ({known.service_type}), externalTrafficPolicy {known.policy or 'not set'}"
 
 
-def _node(node: NodePlan) -> str:
+def _node(node: NodePlan) -> list[str]:
     zone = f" in {printable(node.zone, limit=_NAME)}" if node.zone else ""
     each = f", {percentage(node.pod_share_pct)} % each" if node.pods > 1 else ""
-    return f"{printable(node.name, limit=_NAME)}{zone}: {percentage(node.share_pct)} %, {size(node.pods, 'pod')}{each}"
+    share = f"{percentage(node.share_pct)} %, {size(node.pods, 'pod')}{each}"
+    return [f"{printable(node.name, limit=_NAME)}{zone}:", share]
 
 
 def _advice(page: Page, number: int, advice: Advice) -> None:
