@@ -62,6 +62,7 @@ _TOO_LONG = REASONS.index("too_long")
 
 _DOCUMENTS = {
     "array": "JSON array of records, as exports of Google Cloud Logging write",
+    "cloudfront": "records of CloudFront that have date and time apart, a JSON object each",
     "cloudwatch": "CloudWatch Logs: events of the AWS CLI, or what a subscription delivers",
     "elasticsearch": "answer of Elasticsearch or OpenSearch to a search",
     "loki": "answer of Loki to a query of log lines",

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from analyzer.parsing.envelopes import Envelope
     from analyzer.parsing.formats import Layout, NamedFormat
+    from analyzer.parsing.json_format import JsonField
     from analyzer.parsing.layers import Layer
+    from analyzer.parsing.log_format import Field
     from analyzer.parsing.origin import Origin
 
 #: Bytes at the beginning of a source that are tried with every format.
@@ -135,7 +137,9 @@ def _detail(layout: Layout) -> int:
     """How much a line says of itself that fits a layout."""
     if isinstance(layout, JsonFormat):
         return sum(field.required for field in layout.fields)
-    return sum(1 if field.type in _LOOSE else 3 for field in layout.fields)
+    loose = sum(field.type in _LOOSE for field in layout.fields)
+    nameless = sum(field.type is Type.NAME and field.column is None for field in layout.fields)
+    return 3 * len(layout.fields) - 2 * loose - nameless
 
 
 def detect_head(head: bytes, known: Known) -> Shape:
@@ -314,9 +318,9 @@ def _lines_read(layout: Layout, text: bytes) -> _Read:
     address = layout.columns.get("remote_addr")
     if address is not None:
         outputs += [Output("address", Kind.ADDRESS, address), Output("none", Kind.TAG, address, _NO_ADDRESS)]
-    named = layout.fields[0].type is Type.NAME and layout.columns.get("host") == 0
-    if named:
-        outputs.append(Output("host", Kind.ADDRESS, 0))
+    fields: Sequence[Field | JsonField] = layout.fields
+    names = [at for at, field in enumerate(fields) if field.type is Type.NAME and field.column in {None, "host"}]
+    outputs += [Output("named", Kind.ADDRESS, at) for at in names[:1]]
     scanner = new_scanner(layout, outputs)
     scanner.scan(text, 0, len(text), 0)
     if scanner.misfits() == text.count(b"\n") + (not text.endswith(b"\n")):
@@ -324,8 +328,8 @@ def _lines_read(layout: Layout, text: bytes) -> _Read:
     rows = scanner.take().rows
     if address is None or rows.is_empty():
         return _Read(rows.height, rows.height, 0)
-    if named:  # an address before the visitor's is no server's name
-        rows = rows.with_columns(pl.when(pl.col("host").is_null()).then("address").alias("address"))
+    if names:  # an address beside the visitor's is no name of a server or a user
+        rows = rows.with_columns(pl.when(pl.col("named").is_null()).then("address").alias("address"))
     addresses = rows.height - rows["address"].null_count()
     if rows.height > 1 and rows["line"][0] == 0 and rows["address"][0] is None:
         rows = rows[1:]  # it may lack its beginning: no format must win by reading the rest of what is another's

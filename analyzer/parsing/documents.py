@@ -1,14 +1,16 @@
 """Documents: one JSON value that holds many records, which a log API answered or an export wrote.
 
-Read are Loki's answers, OTLP JSON, CloudWatch Logs, Azure Monitor's ``records``, search results of Elasticsearch,
-arrays of anything, and objects written over several lines. A record comes out as one line; what an envelope or a format
-reads of it is not known here, and neither are files: bytes become values in `json_values`.
+Read are Loki's answers, OTLP JSON, CloudWatch Logs, records of CloudFront, Azure Monitor's ``records``, search results
+of Elasticsearch, arrays of anything, and objects written over several lines. A record comes out as one line; what an
+envelope or a format reads of it is not known here, and neither are files: bytes become values in `json_values`.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -58,6 +60,7 @@ _MARKS = {
     b'"ingestionTime"': "event",
     b'"eventId"': "event",
     b'"logStreamName"': "event",
+    b'"c-ip"': "cloudfront",
 }
 
 #: Objects whose first member is the array of their records: its elements are values of their own.
@@ -107,6 +110,7 @@ _SHAPES = {
     "otlp": re.compile(rb'(?<!\\)"resourceLogs"\s*:\s*\['),
     "cloudwatch": re.compile(rb'(?<!\\)"logEvents"\s*:\s*\['),
     "elasticsearch": re.compile(rb'(?<!\\)"hits"\s*:\s*\{.*?"hits"\s*:\s*\[', re.DOTALL),
+    "cloudfront": re.compile(rb'(?<!\\)"time"\s*:\s*"\d\d:\d\d:\d\d"'),
     "event": re.compile(rb'(?<!\\)"(?:ingestionTime|eventId|logStreamName)"\s*:'),
 }
 
@@ -124,11 +128,12 @@ def records(value: bytes) -> Iterator[Record]:
         read = {
             "loki": _loki,
             "otlp": _otlp,
+            "cloudfront": lambda parsed: _cloudfront(parsed, value),
             "cloudwatch": _cloudwatch,
             "elasticsearch": _elasticsearch,
             "event": _event,
         }[kind]
-        found = read(_parsed(value, lenient=kind == "event"))
+        found = read(_parsed(value, lenient=kind in {"cloudfront", "event"}))
         if found is not None:
             yield from found
             return
@@ -274,6 +279,14 @@ def _event(event: dict[str, Any]) -> Iterable[Record] | None:
         return None
     origin = log_stream_origin(event.get("logStreamName"))
     return [Record(_text(event["message"]), origin, _milliseconds(event["timestamp"], 1_000_000))]
+
+
+def _cloudfront(entry: dict[str, Any], value: bytes) -> Iterable[Record]:
+    """A record of CloudFront, which may have the day and the time of day apart."""
+    time = None
+    with suppress(ValueError):
+        time = int(datetime.fromisoformat(f"{entry.get('date')}T{entry.get('time')}+00:00").timestamp() * 1000)
+    return [Record(_one_line(value), (), time)]
 
 
 def _elasticsearch(document: dict[str, Any]) -> Iterable[Record] | None:

@@ -109,7 +109,7 @@ def _what(page: Page, source: SourceFound) -> None:
     if source.document:
         page.words("document", source.document)
     if source.compression:
-        page.words("compression", source.compression)
+        page.words("encoding" if source.compression.startswith("utf") else "compression", source.compression)
 
 
 def _lines(page: Page, source: SourceFound) -> None:

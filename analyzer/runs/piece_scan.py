@@ -202,8 +202,9 @@ class PieceScan:
             return
         if inner is not None:
             known = inner.lines[rows["line"]]
-            if "time" not in rows.columns and known["time"].null_count() < known.height:
-                rows = rows.with_columns(known["time"])
+            if known["time"].null_count() < known.height:
+                own = rows["time"] if "time" in rows.columns else known["time"]
+                rows = rows.with_columns(own.zip_with(own.is_not_null(), known["time"]))
             if "offset" in rows.columns:
                 rows = rows.with_columns(known["start"].alias("offset"))
             rows = rows.with_columns(known["origin"])

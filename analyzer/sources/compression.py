@@ -1,7 +1,11 @@
-"""Compressed streams, recognised by their first bytes and read to bounded memory, whatever they claim to hold."""
+"""Compressed streams, recognised by their first bytes and read to bounded memory, whatever they claim to hold.
+
+UTF-16, which PowerShell writes where output goes to a file, is read as one of them: what comes out is UTF-8.
+"""
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -53,7 +57,7 @@ class Kind(NamedTuple):
     name: str
     member: str
     magic: re.Pattern[bytes]
-    load: Callable[[], _Library]
+    load: Callable[[], _Library] | None  #: None where it is another encoding
 
 
 class Stored(Protocol):
@@ -92,9 +96,12 @@ def unpacked(kind: Kind, stored: Stored, begun: bytes) -> Text:
     SourceError
         Where this Python lacks the library.
     """
+    if kind.load is None:
+        return _Transcoded(kind.name, stored, begun)
     try:
+        library = kind.load()
         fast = kind.name == "gzip" and stored.rewind()
-        return _Gunzipped(kind, stored) if fast else _Unpacked(kind, stored, begun)
+        return _Gunzipped(kind, library, stored) if fast else _Unpacked(kind, library, stored, begun)
     except ImportError as error:
         raise SourceError(f"expected a Python that reads {kind.name}, got one without {error.name}") from None
 
@@ -185,6 +192,9 @@ _KINDS = (
     Kind("zstd", "frame", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), _zstd),
     Kind("bzip2", "stream", re.compile(rb"BZh[1-9][\x31\x17]"), _bzip2),
     Kind("xz", "stream", re.compile(rb"\xfd7zXZ\0"), _xz),
+    # With a byte order mark, which in UTF-32 two zeros follow; or three letters of ASCII.
+    Kind("utf-16-le", "text", re.compile(rb"\xff\xfe(?!\0\0)|(?:[\t -~]\0){3}"), None),
+    Kind("utf-16-be", "text", re.compile(rb"\xfe\xff|(?:\0[\t -~]){3}"), None),
 )
 
 
@@ -200,8 +210,8 @@ _PREAMBLE = re.compile(r"^(?:Error -?\d+ |Unable to decompress Zstandard data: )
 class _Unpacked:
     """Member by member, in small steps."""
 
-    def __init__(self, kind: Kind, stored: Stored, begun: bytes) -> None:
-        self._library = kind.load()
+    def __init__(self, kind: Kind, library: _Library, stored: Stored, begun: bytes) -> None:
+        self._library = library
         self._kind = kind
         self._stored = stored
         self._member = self._library.new()
@@ -265,10 +275,11 @@ class _Gunzipped:
     lost and nobody knows where, so then the stream is read once more, in small steps.
     """
 
-    def __init__(self, kind: Kind, stored: Stored) -> None:
+    def __init__(self, kind: Kind, library: _Library, stored: Stored) -> None:
         from isal import igzip  # noqa: PLC0415
 
         self._kind = kind
+        self._library = library
         self._stored = stored
         self._file = igzip.GzipFile(fileobj=stored, mode="rb")  # type: ignore[no-untyped-call]
         self._text = 0
@@ -290,8 +301,29 @@ class _Gunzipped:
 
     def _from_the_beginning(self) -> _Unpacked:
         self._stored.rewind()
-        again = _Unpacked(self._kind, self._stored, b"")
+        again = _Unpacked(self._kind, self._library, self._stored, b"")
         known = memoryview(bytearray(_READ))
         while self._text and (got := again.readinto(known[: self._text])):
             self._text -= got
         return again
+
+
+class _Transcoded:
+    """UTF-16 as UTF-8; U+FFFD stands for what is none."""
+
+    def __init__(self, encoding: str, stored: Stored, begun: bytes) -> None:
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._stored = stored
+        self._text = memoryview(self._decoder.decode(begun).encode())
+        self._ended = False
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """See `Text`."""
+        while not self._text and not self._ended:
+            read = self._stored.read(_TEXT)
+            self._ended = not read
+            self._text = memoryview(self._decoder.decode(read, final=self._ended).encode())
+        got = min(len(self._text), len(buffer))
+        buffer[:got] = self._text[:got]
+        self._text = self._text[got:]
+        return got

@@ -12,6 +12,7 @@ from analyzer.sources import reading
 from analyzer.sources.buffers import Buffers
 from analyzer.sources.compression import MAGIC, kind_of
 from analyzer.sources.fetch import AHEAD, PART, Fetcher
+from analyzer.sources.foreign import refuse_foreign
 from analyzer.sources.objects import Object
 from analyzer.sources.reading import File
 from analyzer.sources.streams import Descriptor, Stream
@@ -53,13 +54,19 @@ class Opener:
         """
         name = "standard input" if source.uri == "-" else source.uri or '""'
         try:
-            return self._open_object(source) if source.in_bucket else self._open_file(source, begin)
+            reader = self._open_object(source) if source.in_bucket else self._open_file(source, begin)
         except FileNotFoundError:
             raise SourceError(f"{name}: expected a file, a directory, a glob or -, found nothing there") from None
         except OSError as error:
             raise SourceError(f"{name}: cannot be read: {error.strerror}") from None
         except SourceError as error:
             raise SourceError(f"{name}: {error}", error.hint) from None
+        try:
+            refuse_foreign(reader.head)
+        except SourceError as error:
+            reader.close()
+            raise SourceError(f"{name}: {error}", error.hint) from None
+        return reader
 
     def _open_object(self, source: Source) -> Reader:
         stored = self._fetcher.open(source)

@@ -210,6 +210,17 @@ def test_names_of_log_streams(name: object, origin: dict[str, str]) -> None:
     assert dict(log_stream_origin(name)) == origin
 
 
+def test_cloudfront() -> None:
+    """A record with the day and the time of day apart has both as its time; one that has no such time none."""
+    entry = {"date": "2026-11-21", "time": "07:08:09", "c-ip": "203.0.113.7", "sc-status": "200"}
+    value = orjson.dumps(entry)
+    assert document_kind(value) == "cloudfront"
+    assert list(records(value)) == [Record(value, (), 1795244889000)]
+    odd = orjson.dumps(entry | {"date": "2026-13-21"})
+    assert list(records(odd)) == [Record(odd)]
+    assert document_kind(orjson.dumps({"timestamp": "1795244889"} | {"c-ip": "203.0.113.7"})) is None
+
+
 def test_arrays_and_records() -> None:
     """Elements come as they are written, on one line, also such as are no JSON."""
     assert [record.text for record in read(AZURE)] == [
