@@ -95,6 +95,8 @@ def _same(one: Result, other: Result) -> None:
     first, second = (json.loads(result.stdout) for result in (one, other))
     for report in (first, second):
         del report["input"]["elapsed_seconds"]
+        if report["input"]["state"]:
+            del report["input"]["state"]["url"]
     assert first == second
 
 
@@ -109,6 +111,48 @@ def test_the_same_as_on_one_machine(cluster: Dask, logs: Path, tmp_path: Path) -
     _same(alone, scaled)
     assert (tmp_path / "scaled.txt").read_bytes() == (tmp_path / "alone.txt").read_bytes()
     assert b"no access-log line\n" in (tmp_path / "scaled.txt").read_bytes()
+
+
+def test_increments_on_a_cluster(cluster: Dask, logs: Path, tmp_path: Path) -> None:
+    """Logs that come and grow, read by workers or here in turns: the state and its report are those of one machine."""
+    sample = SAMPLES / "cluster"
+    args = [
+        "analyze",
+        "logs",
+        "--format",
+        "json",
+        "--cluster",
+        sample / "cluster.json",
+        "--limit-rps",
+        "3",
+        "--rejects",
+    ]
+    pod = next(logs.glob("*/controller"))
+    engine = ["--cluster-engine", cluster.address]
+    for step, more in enumerate((engine, engine, [], engine)):
+        for number in range(3):
+            with (logs / f"grows{number}.log").open("ab") as file:
+                file.write(LINE * (10 + step) + ERROR + LINE[: 7 * step])
+        (logs / f"new{step}.log").write_bytes(LINE * 30 + b"broken\n")
+        (pod / f"{step + 1}.log").write_bytes(b"2026-11-21T08:08:09.1Z stdout F " + LINE)
+        scaled = logscan(*args, "scaled.txt", "--state", "scaled", *more, cwd=tmp_path)
+        alone = logscan(*args, "alone.txt", "--state", "alone", cwd=tmp_path)
+        assert scaled.status == 2
+        _same(scaled, alone)
+        assert (tmp_path / "scaled.txt").read_bytes() == (tmp_path / "alone.txt").read_bytes()
+        assert b"broken\n" in (tmp_path / "alone.txt").read_bytes()
+    scaled, alone = (logscan("state", "show", name, "--format", "json", cwd=tmp_path) for name in ("scaled", "alone"))
+    for key in ("logs", "streams", "lines", "parsed", "rejected", "waiting_bytes", "days"):
+        assert json.loads(scaled.stdout)[key] == json.loads(alone.stdout)[key]
+
+
+def test_nothing_new_needs_no_cluster(tmp_path: Path) -> None:
+    """A cron job over what is known does not fail with the cluster."""
+    (tmp_path / "a.log").write_bytes(LINE * 3)
+    args = ["analyze", "a.log", "--state", "state", "--format", "json"]
+    logscan(*args, cwd=tmp_path)
+    again = logscan(*args, "--cluster-engine", f"dask://127.0.0.1:{free_port()}", cwd=tmp_path)
+    assert (again.status, json.loads(again.stdout)["input"]["lines"]) == (0, 3)
 
 
 def test_processes_on_this_machine(logs: Path, tmp_path: Path) -> None:

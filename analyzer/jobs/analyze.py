@@ -176,7 +176,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         asn_classes=load_asns(given.rules),
     )
     span = time_span(since, until)
-    _check_state(state, span, window, cluster_engine)
+    _check_state(state, span, window)
     threads = thread_count(workers)
     sources, known = find(names_of(source), span), given.formats()
     read: WasRead
@@ -194,7 +194,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
                     made_with=made_with(classifier, log_format, given.rules),
                 ),
                 window=window,
-                workers=threads,
+                workers=workers,
+                cluster_engine=cluster_engine,
                 rejects=rejects,
                 progress=watched,
                 say=say,
@@ -214,16 +215,12 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     return judge.judge(read, tables, begun).report
 
 
-def _check_state(
-    state: str | os.PathLike[str] | None, span: Span, window: timedelta | None, cluster_engine: str | None
-) -> None:
+def _check_state(state: str | os.PathLike[str] | None, span: Span, window: timedelta | None) -> None:
     """Whether these go together."""
     if state is not None and span != (None, None):
         raise UsageError("--since, --until: expected no --state with it", hint="--window takes hours of a state")
     if state is None and window is not None:
         raise UsageError("--window: expected a --state with it", hint="--since takes a part of what is read now")
-    if state is not None and cluster_engine is not None:
-        raise UsageError("--cluster-engine: expected no --state with it", hint="a state is read by one machine")
 
 
 def _open_geo(files: list[Path]) -> GeoDatabase | None:

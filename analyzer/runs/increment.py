@@ -18,13 +18,14 @@ from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines, most_first
 from analyzer.report.model import Input, RejectedSample, StateRow
 from analyzer.rules import rule_files
+from analyzer.runs.increment_run import increment_run
 from analyzer.runs.logs import Log, origins_of
 from analyzer.runs.piece_scan import SAMPLES
 from analyzer.runs.recorder import Recorder, counted
 from analyzer.runs.run import Run, labelled_senders
+from analyzer.runs.threads import thread_count
 from analyzer.state.changes import ENDED, find_changes
 from analyzer.state.state import now, opened, renumbered
-from analyzer.tables.cells import Cells
 from analyzer.tables.merge import tables_of
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def read_increment(  # noqa: PLR0913 - what a run needs, and the state
     settings: Settings,
     *,
     window: timedelta | None,
-    workers: int,
+    workers: int | None,
+    cluster_engine: str | None,
     rejects: str | os.PathLike[str] | None,
     progress: Callable[[int], object] | None,
     say: Callable[[str], object],
@@ -182,11 +184,15 @@ def read_increment(  # noqa: PLR0913 - what a run needs, and the state
         notes = _check(state, settings)
         changes = find_changes(sources, state.ledger)
         logs = [_log(number, change, state) for number, change in enumerate(changes.to_read)]
-        writer = Recorder(state, changes)
-        cells = Cells(settings.folds, saved=writer.saved, goes_on=writer.goes_on)
-        run = Run(logs, known, cells, (None, None), progress, durations=settings.folds.durations, go_on=True)
-        writer.run, writer.cells, run.closed = run, cells, writer.close
-        run.read(workers, rejects)
+        run, cells = increment_run(logs, known, settings.folds, progress)
+        writer = Recorder(state, changes, run, cells)
+        if cluster_engine is None:
+            run.closed = writer.close
+            run.read(thread_count(workers), rejects)
+        else:
+            from analyzer.runs.scale_out_increment import read_on_cluster  # noqa: PLC0415 - only where it is wanted
+
+            read_on_cluster(cluster_engine, run, cells, settings.folds, writer.close, workers=workers, rejects=rejects)
         run.logs += [_refused(len(run.logs) + at, *refused) for at, refused in enumerate(changes.refused)]
         writer.finish(sources)
         frames = state.tables() or cells.take()[0]
@@ -234,6 +240,7 @@ def _log(number: int, change: Change, state: State) -> Log:
         counts = state.ledger["counts"].filter(pl.col("log") == change.known["log"])
         for what, name, count in counts.select("what", "name", "count").iter_rows():
             counted(log)[what][name] = count
+        log.left = state.ledger.left_by(change.known["log"])
     return log
 
 

@@ -37,7 +37,8 @@ class Log:
     """A source on its way through; `mixed` are lines in other envelopes than `shape` has.
 
     One that `grows` is read to its last whole line, from the byte `begin` on, where an earlier run ended: what that run
-    counted stands in it already. `inode` (device and number) says which file that was.
+    counted stands in it already, and in `left` how the rate limits of each of its streams stood (packed). `inode`
+    (device and number) says which file that was.
     """
 
     number: int
@@ -45,11 +46,14 @@ class Log:
     begin: int = 0
     grows: bool = False
     inode: tuple[int, int] | None = None
+    left: dict[tuple[Origin, str], dict[str, bytes]] = field(default_factory=dict)
     other: OtherLines = field(default_factory=OtherLines)
     reader: Reader | None = None
     opened: bool = False
     is_known: bool = False
     bytes_read: int = 0
+    is_plain: bool = False
+    end: int = 0
     shape: Shape = field(default_factory=Shape)
     is_cut: bool = False
     lines: int = 0
@@ -65,11 +69,17 @@ class Log:
         """What the path of the source says."""
         return Origin(None, self.source.pod, self.source.namespace, self.source.container)
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether another run can read on where this one ends."""
+        return self.is_plain and self.shape.document is None
+
     def close(self) -> None:
         """Close its reader."""
         if self.reader is not None and self.opened:
             self.opened = False
             self.bytes_read = self.reader.bytes_read
+            self.end = self.reader.stop if isinstance(self.reader, File) else self.bytes_read
             self.reader.close()
 
     def count(self, scanned: Scanned, *, keep_rejected: bool) -> list[Rejected]:
@@ -126,6 +136,7 @@ def pieces(
         for log in logs:
             try:
                 log.reader, log.opened = opener.open(log.source, log.begin), True
+                log.is_plain = isinstance(log.reader, File)
                 _check(log)
             except SourceError as error:
                 if len(logs) == 1 and not go_on:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from analyzer.sources.reading import File
 from analyzer.state.changes import digests_of
-from analyzer.state.files import packed, unpacked
+from analyzer.state.files import packed
 from analyzer.state.ledger import SCHEMAS
 from analyzer.state.state import now, renumbered
 
@@ -36,36 +35,22 @@ class Recorder:
         Where they are written.
     changes
         What of the logs was to be read: a log of the run has the number of its change.
+    run, cells
+        What reads them, and what is made of them.
     """
 
-    run: Run
-    cells: Cells
-
-    def __init__(self, state: State, changes: Changes) -> None:
+    def __init__(self, state: State, changes: Changes, run: Run, cells: Cells) -> None:
         self._state = state
         self._changes = changes
+        self._run = run
+        self._cells = cells
         self._done: list[Log] = []
         self._last = time.monotonic()
 
-    def saved(self, stream: int) -> dict[str, pl.DataFrame] | None:
-        """How the limits of a stream of the run stood when its log was left."""
-        log = self.run.streams[stream].log
-        change = self._changes.to_read[log.number]
-        if not change.goes_on or change.known is None:
-            return None
-        key = next(key for key, number in log.streams.items() if number == stream)
-        known = self._streams_of([change.known["log"]]).get((change.known["log"], *key[0], key[1]))
-        replays = self._state.ledger["replays"].filter(pl.col("stream") == known)
-        return {part: unpacked(frame) for part, frame in replays.select("part", "frame").iter_rows()} or None
-
-    def goes_on(self, stream: int) -> bool:
-        """Whether a stream of the run may go on another time."""
-        return _may_go_on(self.run.streams[stream].log)
-
-    def close(self, log: Log) -> None:
-        """Take a log that is over."""
-        self._done.append(log)
-        if len(self.cells) > _ROWS or time.monotonic() - self._last > _EVERY:
+    def close(self, *logs: Log) -> None:
+        """Take logs that are over."""
+        self._done += logs
+        if len(self._cells) > _ROWS or time.monotonic() - self._last > _EVERY:
             self._commit()
 
     def finish(self, sources: Sequence[Source]) -> None:
@@ -78,7 +63,7 @@ class Recorder:
             self._commit()
 
     def _commit(self) -> None:
-        rows, left = self.cells.take()
+        rows, left = self._cells.take()
         numbers = self._add([log for log in self._done if log.error is None])
         mapping = pl.DataFrame(
             {"source": list(numbers), "number": [stream for stream, _ in numbers.values()]},
@@ -121,7 +106,7 @@ class Recorder:
             ]
         for name in ("logs", "streams", "counts"):
             state.ledger.put(name, "log", written[name], of=known)
-        for sample in self.run.samples:
+        for sample in self._run.samples:
             if sample.uri in samples:
                 row = {"log": samples[sample.uri], "line": sample.line, "reason": sample.reason, "text": sample.text}
                 written["samples"].append(row)
@@ -159,14 +144,8 @@ def counted(log: Log) -> dict[str, dict[str, int]]:
     return {"other": other.kinds, "signal": other.signals, "sender": other.senders, "format": log.formats}
 
 
-def _may_go_on(log: Log) -> bool:
-    """Whether a log is one that is read on where it was left."""
-    return isinstance(log.reader, File) and log.shape.document is None
-
-
 def _row(log: Log, number: int, change: Change) -> dict[str, Any]:
-    reader, stamp, moment = log.reader, change.stamp, now()
-    end = reader.stop if isinstance(reader, File) else reader.bytes_read if reader is not None else 0
+    stamp, moment, end = change.stamp, now(), log.end
     told = digests_of(log.source.uri, end, stamp)
     known = change.known if change.goes_on else None
     return {
@@ -175,7 +154,7 @@ def _row(log: Log, number: int, change: Change) -> dict[str, Any]:
         **(stamp._asdict() if stamp is not None else {}),
         "begin": end,
         **told._asdict(),
-        "is_whole": not _may_go_on(log),
+        "is_whole": not log.may_go_on,
         "is_known": log.is_known,
         "is_settled": known is not None and known["is_settled"],
         "bytes": end,

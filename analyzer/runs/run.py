@@ -116,9 +116,9 @@ class Run:
             self.stream(log, log.origin, "")  # a pod without a request counts as well
         for stream in log.streams.values():
             self.fold.close_source(stream)
+        log.close()
         if log.reader is not None and self.closed is not None:
             self.closed(log)
-        log.close()
 
     def add(self, work: Work, scanned: Scanned, rejects: Rejects) -> None:
         """Fold a piece that was scanned; pieces come in the order of their log."""

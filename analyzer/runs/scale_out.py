@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from importlib import import_module
 from operator import itemgetter
@@ -25,9 +25,10 @@ from analyzer.runs.run import Run
 from analyzer.runs.threads import thread_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from analyzer.parsing.detect import Known
+    from analyzer.report.model import RejectedSample
     from analyzer.sources import Source
     from analyzer.tables import Folds, Tables
 
@@ -87,29 +88,53 @@ def read_on_cluster(
     LogscanError
         Where there is no such cluster, its workers cannot do the work, or a run on one machine would fail.
     """
-    address = _address(engine, workers)
     sources = [log.source for log in run.logs]
+    job = Job(run.known, folds, run.span, len(sources) == 1, rejects is not None)
+    with (
+        Rejects(rejects, [source.uri for source in sources]) as rejects_file,
+        connected(engine, workers, sources) as client,
+        failures_told(engine, sources),
+    ):
+        part = _sum_up(client, job, sources, rejects_file, run.progress)
+    run.logs, run.streams = part.logs, part.streams
+    run.samples = named_here(part.logs, part.samples, sources)
+    return part.tables
+
+
+@contextmanager
+def connected(engine: str, workers: int | None, sources: Sequence[Source]) -> Iterator[Any]:
+    """A client of the cluster that can read these sources."""
+    address = _address(engine, workers)
     if any(source.uri == "-" for source in sources):
         raise UsageError("--cluster-engine: expected logs that the workers can read, got standard input")
-    job = Job(run.known, folds, run.span, len(sources) == 1, rejects is not None)
-    with Rejects(rejects, [source.uri for source in sources]) as rejects_file, ExitStack() as stack:
+    with ExitStack() as stack:
         client = _connect(stack, engine, address, workers)
         stack.enter_context(client.as_current())
-        try:
-            part = _sum_up(client, job, sources, rejects_file, run.progress)
-        except LogscanError as error:
-            message = str(error)
-            for source in sources:
-                message = message.replace(_there(source).uri, source.uri)
-            raise type(error)(message, error.hint) from None
-        except Exception as error:  # noqa: BLE001 - whatever the library raises, the cluster failed
-            raise _failure(engine, error) from None
-    names = {log.source.name: source.name for log, source in zip(part.logs, sources, strict=True)}
-    for log, source in zip(part.logs, sources, strict=True):
+        yield client
+
+
+@contextmanager
+def failures_told(engine: str, sources: Sequence[Source]) -> Iterator[None]:
+    """Say in one line what went wrong on the cluster, with the names that sources have here."""
+    try:
+        yield
+    except LogscanError as error:
+        message = str(error)
+        for source in sources:
+            message = message.replace(source_there(source).uri, source.uri)
+        raise type(error)(message, error.hint) from None
+    except Exception as error:  # noqa: BLE001 - whatever the library raises, the cluster failed
+        raise _failure(engine, error) from None
+
+
+def named_here(
+    logs: Sequence[Log], samples: Sequence[RejectedSample], sources: Sequence[Source]
+) -> list[RejectedSample]:
+    """Give logs that were read there the sources of this machine; return their samples with such names."""
+    names = {log.source.name: source.name for log, source in zip(logs, sources, strict=True)}
+    for log, source in zip(logs, sources, strict=True):
         log.source = source
-    run.logs, run.streams = part.logs, part.streams
-    run.samples = [replace(sample, uri=names[sample.uri]) for sample in part.samples]
-    return part.tables
+    return [replace(sample, uri=names[sample.uri]) for sample in samples]
 
 
 def _address(engine: str, workers: int | None) -> str | None:
@@ -177,7 +202,7 @@ def tasks_of(sources: Sequence[Source], threads: int) -> list[Task]:
     tasks: list[Task] = []
     size = 0
     for number, source in enumerate(sources):
-        there = _there(source)
+        there = source_there(source)
         stored = source.size or 0
         if tasks and size + stored <= bytes_each and len(tasks[-1].sources) < sources_each:
             tasks[-1].sources.append(there)
@@ -188,7 +213,7 @@ def tasks_of(sources: Sequence[Source], threads: int) -> list[Task]:
     return tasks
 
 
-def _there(source: Source) -> Source:
+def source_there(source: Source) -> Source:
     """A source as workers know it: a file by its whole path."""
     return source if source.in_bucket else replace(source, uri=os.path.abspath(source.uri))
 
@@ -200,8 +225,7 @@ def _sum_up(
     threads_of = client.nthreads()
     tasks = tasks_of(sources, sum(threads_of.values()))
     size = max(_RANGE_BYTES, bytes_of_task(sources, sum(threads_of.values())))
-    # Pickled here and loaded by a task: a copy that was only scattered would be lost with the worker that held it.
-    shared = client.submit(_load, __version__, pickle.dumps(job), pure=False)
+    shared = share(client, job)
     sizes: dict[str, int] = {}
     parts = []
     for task in tasks:
@@ -241,6 +265,11 @@ def _in_ranges(client: Any, shared: Any, task: Task, ranges: Sequence[Source], s
     part = client.submit(joined, shared, task.first, slim, answers, pure=False, priority=1)
     sizes[part.key] = task.size
     return part
+
+
+def share(client: Any, job: Job) -> Any:
+    """The job, for tasks. It is pickled here and loaded by a task: what was only scattered is lost with its worker."""
+    return client.submit(_load, __version__, pickle.dumps(job), pure=False)
 
 
 def _load(version: str, job: bytes) -> Job:

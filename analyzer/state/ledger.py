@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from analyzer.parsing.origin import Origin
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT
 from analyzer.tables.limited import LIMITS
@@ -145,6 +146,16 @@ class Ledger:
         """Bytes behind the last whole line of logs that may go on."""
         waits = ~pl.col("is_whole") & (pl.col("size") > pl.col("begin"))
         return int(self["logs"].filter(waits).select((pl.col("size") - pl.col("begin")).sum()).item())
+
+    def left_by(self, log: int) -> dict[tuple[Origin, str], dict[str, bytes]]:
+        """How rate limits stand at the end of a log's streams, told by origin and format: a packed frame a part."""
+        streams = self["streams"].filter(pl.col("log") == log)
+        keys = {number: (Origin(*origin), name) for number, _, *origin, name in streams.iter_rows()}
+        left: dict[tuple[Origin, str], dict[str, bytes]] = {}
+        replays = self["replays"].filter(pl.col("log") == log).select("stream", "part", "frame")
+        for stream, part, frame in replays.iter_rows():
+            left.setdefault(keys[stream], {})[part] = frame
+        return left
 
     def streams_of(self, logs: Iterable[int]) -> list[int]:
         """The streams of these logs."""

@@ -152,6 +152,12 @@ class Cells:
         else:
             self._keep("limits", pending, source, limited.hour)
 
+    def add_taken(self, frames: Mapping[str, pl.DataFrame], left: Mapping[int, Left]) -> None:
+        """Add what was taken of other cells, whose streams are numbered as those of these are."""
+        for name, frame in frames.items():
+            self._keep_placed(name, frame)
+        self._left |= left
+
     def take(self) -> tuple[dict[str, pl.DataFrame], dict[int, Left]]:
         """The frames of all streams closed since the last time, see `analyzer.tables.merge`, with `PLACE`.
 
