@@ -57,7 +57,7 @@ def compare(  # noqa: PLR0913, PLR0917 - what a user may say
     geoip: options.GeoIp = None,
     by: options.By = None,
 ) -> int:
-    """Compare two logs, or saved reports: what a change did to preservation, skew, geo and rate limits."""
+    """Compare two logs, or two saved reports. Shows what a change did to preservation, skew, geo and rate limits."""
     from analyzer.jobs import compare as job  # noqa: PLC0415
     from analyzer.report.comparison import render  # noqa: PLC0415
 

@@ -24,7 +24,7 @@ def explain(
         options.DescriptionFormat, typer.Option("--format", help="How the answer is written.")
     ] = options.DescriptionFormat.TABLE,
 ) -> int:
-    """List the findings, or say all of one: what it means, its evidence, every fix, with sources."""
+    """List the findings, or say all of one. What it means, its evidence, every fix, with sources."""
     from analyzer.jobs import explain as job  # noqa: PLC0415
     from analyzer.report.explanation import render  # noqa: PLC0415
 

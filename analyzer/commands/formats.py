@@ -27,7 +27,7 @@ def formats(
     ] = None,
     rules: options.Rules = None,
 ) -> int:
-    """List the known log formats and envelopes, or say what a log is, why, and what it lacks."""
+    """List the known formats and envelopes, or say what a log is. Also why, and what it lacks."""
     from analyzer.jobs.formats import describe  # noqa: PLC0415
     from analyzer.report.description import render  # noqa: PLC0415
 

@@ -43,7 +43,7 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
         options.DescriptionFormat, typer.Option("--format", help="How the answer is written.")
     ] = options.DescriptionFormat.TABLE,
 ) -> int:
-    """List the known networks, say what an address is and why, or read a newer list of ranges."""
+    """List the known networks, or say what an address is and why. With --update reads a newer list of ranges."""
     from analyzer.jobs import networks as job  # noqa: PLC0415
     from analyzer.jobs.given import Given  # noqa: PLC0415
     from analyzer.report.networks import render  # noqa: PLC0415

@@ -27,7 +27,7 @@ def plan(
         options.DescriptionFormat, typer.Option("--format", help="How the answer is written.")
     ] = options.DescriptionFormat.TABLE,
 ) -> int:
-    """Say what externalTrafficPolicy: Local would do to a cluster: shares, nodes that stop, what to mend before."""
+    """Say what externalTrafficPolicy: Local would do to a cluster. Shares, nodes that stop, what to mend before."""
     from analyzer.jobs.plan import plan_local  # noqa: PLC0415
     from analyzer.report.plan import render  # noqa: PLC0415
 

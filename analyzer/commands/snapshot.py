@@ -24,7 +24,7 @@ def snapshot(  # noqa: PLR0913, PLR0917 - what a user may say
     ] = None,
     quiet: options.Quiet = False,
 ) -> int:
-    """Write the cluster file for --cluster: of what kubectl shows, the fields that are read, and never a secret."""
+    """Write the cluster file for --cluster. Of what kubectl shows, the fields that are read, and never a secret."""
     from analyzer.jobs.snapshot import take  # noqa: PLC0415
 
     found = take(kubectl=kubectl, context=context, kubeconfig=kubeconfig, controllers=controller or ())

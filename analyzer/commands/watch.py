@@ -42,7 +42,7 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
     by: options.By = None,
     top: options.Top = 20,
 ) -> int:
-    """Follow logs that grow, and show the readings of the last minutes."""
+    """Follow logs that grow, and show the last minutes of them."""
     gc.enable()  # a command that ends does without (`analyzer.cli`); this one may run for weeks
     # Polars' allocator, which reads this when it is loaded, is to give memory back and not only to offer it.
     os.environ.setdefault("_RJEM_MALLOC_CONF", "muzzy_decay_ms:0")

@@ -254,6 +254,7 @@ def _with_roles(frame: pl.DataFrame, *, nodes_known: bool) -> pl.DataFrame:
         .when(gateway & ~lb_probe & (not nodes_known)).then(pl.lit("gateway"))
         .when(private & balancer).then(pl.lit("load-balancer"))
         .when(private).then(pl.lit("node"))
+        .when(lone_public & (pl.col("forwarded_bits") >= 6)).then(pl.lit("load-balancer"))
         .when(lone_public & (lone_public.sum() > 1) & (not nodes_known)).then(pl.lit("node"))
         .when(lone_public).then(pl.lit("load-balancer"))
         .otherwise(pl.lit("edge"))

@@ -144,7 +144,7 @@ def trust(chains: Chains, labelled: pl.DataFrame, settings: Iterable[ProxySettin
     elif doubt:
         verdict, reason = "cannot-tell", doubt
     elif passed:
-        verdict, reason = "sound", f"clients wrote addresses into {_requests(passed)}, and none was believed"
+        verdict, reason = "sound", f"{_requests(passed)} brought other addresses in {_HEADER}, and none was believed"
     elif chains.logged:
         verdict, reason = (
             "cannot-tell",
@@ -241,8 +241,9 @@ def _forged(rows: pl.DataFrame, visitors: int, total: int) -> tuple[pl.DataFrame
 
 def _disbelieved() -> pl.Expr:
     """Whether an address was there for the server to take, and it did not."""
-    position = pl.col("position")
-    return pl.col("passed") & ((position > 0) | pl.col("peer_class").is_null())
+    # What stands left of a proxy's own address is the proxy's word.
+    left = (pl.col("position") > 0) & _no_proxy("remote")
+    return pl.col("passed") & (left | pl.col("peer_class").is_null())
 
 
 def _appended(rows: pl.DataFrame, total: int) -> bool:

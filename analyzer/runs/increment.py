@@ -215,8 +215,9 @@ def _check(state: State, settings: Settings) -> list[str]:
     limits += [f"limit-allowlist {cidr}" for cidr in settings.allowlist]
     if state.manifest.setdefault("limits", limits) != limits:
         changed = sorted({*limits} ^ {*state.manifest["limits"]})
+        name = changed[0].partition(" Policy(")[0]
         raise StateError(
-            f"{state.store.url}: expected the rate limits that this state was made with, got others: {changed[0]}",
+            f"{state.store.url}: expected the rate limits that this state was made with, got others: {name}",
             hint="give the same --limit-..., --kong-... and --envoy-... options, or another --state",
         )
     before, after = state.manifest["made_with"], settings.made_with

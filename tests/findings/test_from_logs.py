@@ -109,6 +109,18 @@ def test_nodes_or_a_load_balancer(tmp_path: Path) -> None:
     assert found(tmp_path, log, lb=["10.0.0.0/16"]) == ["load-balancer-address-logged"]
 
 
+def test_two_proxies_that_name_visitors(tmp_path: Path) -> None:
+    """Public addresses that X-Forwarded-For names many visitors behind are proxies, and no masquerading nodes."""
+    layout = '$remote_addr [$time_local] "$request" $status "$http_user_agent" "$http_x_forwarded_for"'
+    log = "".join(
+        f'{edge} [21/Nov/2026:07:08:09 +0000] "GET / HTTP/1.1" 200 "{AGENTS[number % 89]}" '
+        f'"{VISITORS[number % len(VISITORS)]}, {edge}"\n'
+        for number in range(600)
+        for edge in [("52.1.2.3", "18.7.6.5")[number % 2]]
+    )
+    assert "load-balancer-address-logged" in found(tmp_path, log, log_format=layout)
+
+
 def test_gateways_of_ipv6_pods(tmp_path: Path) -> None:
     """The first address of a private IPv6 subnet, on which many stand, is a node's bridge, as .1 is."""
     assert found(tmp_path, requests("fd00:10:244:1::1", "fd00:10:244:2::1", count=600)) == ["node-addresses-logged"]

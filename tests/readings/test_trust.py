@@ -70,6 +70,11 @@ def test_nobody_tried() -> None:
     assert unreadable.verdict == "cannot-tell"
 
 
+def test_what_stands_left_of_a_proxy_is_its_own_word() -> None:
+    """Two proxies in a row of which one is trusted: that the visitor behind the other was not taken shows nothing."""
+    assert read(PLAIN, Request("10.9.0.3", f"{ANN}, 10.9.0.3", LB)).verdict == "cannot-tell"
+
+
 def test_the_leftmost_entry_is_believed() -> None:
     """An address left of one that is no proxy is the client's own word; the example says who wrote what."""
     reading = read(PLAIN, BELIEVED._replace(times=2), NOT_BELIEVED)

@@ -137,7 +137,7 @@ def test_other_limits_cannot_be_added(tmp_path: Path, place: Place) -> None:
     read(place.url, log)
     with pytest.raises(
         StateError,
-        match="expected the rate limits that this state was made with, got others: ingress-nginx limit-rps: 7",
+        match=r"expected the rate limits that this state was made with, got others: ingress-nginx limit-rps: 7$",
     ):
         read(place.url, log, limit_rps=[7])
 
