@@ -42,12 +42,16 @@ def test_limits_of_an_ingress() -> None:
 
 
 def test_limits_of_kong() -> None:
-    """One fixed window is the same for every policy; several are not; sliding ones come with and without penalty."""
-    assert names(kong=["minute:100"]) == ["minute: 100"]
-    assert names(kong=["second:5,minute:100"]) == ["second: 5, minute: 100 (local)", "second: 5, minute: 100 (redis)"]
+    """Policies that decide differently are tried apart: what they count over, and whether rejected requests count."""
+    assert names(kong=["minute:100"]) == ["minute: 100 (local)", "minute: 100 (cluster, redis)"]
+    assert names(kong=["second:5,minute:100"]) == [
+        f"second: 5, minute: 100 ({policy})" for policy in ("local", "cluster", "redis")
+    ]
     assert names(kong_sliding=["30:9,hour:100"]) == [
-        "sliding 30 s: 9, 3600 s: 100", "sliding 30 s: 9, 3600 s: 100 (disable_penalty)"
-    ]  # fmt: skip
+        f"sliding 30 s: 9, 3600 s: 100 ({strategy}{penalty})"
+        for strategy in ("local", "cluster, redis")
+        for penalty in ("", ", disable_penalty")
+    ]
 
 
 def test_ladders() -> None:
@@ -58,8 +62,8 @@ def test_ladders() -> None:
     assert names[: len(given.limits())] == [(limit.controller, limit.name) for limit in given.limits()]
     assert len(set(names)) == len(names)
     assert [limit.name for limit in tried if limit.shown] == [limit.name for limit in given.limits()]
-    rungs = [limit.name for limit in tried if limit.ladder == "kong minute: 3"]
-    assert rungs[:4] == ["minute: 3", "minute: 1", "minute: 2", "minute: 4"]
+    rungs = [limit.name for limit in tried if limit.ladder == "kong minute: 3 (local)"]
+    assert rungs[:4] == [f"minute: {most} (local)" for most in (3, 1, 2, 4)]
     assert {limit.rps for limit in tried if limit.ladder == "limit-rps"} == set(RUNGS)
 
 

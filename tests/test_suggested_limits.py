@@ -107,8 +107,10 @@ def test_smallest_limit(tmp_path: Path, seed: int, harm: float) -> None:
     assert true > 20 or found.limit_rps == true
     touched = sum(nginx_rejects(found.limit_rps, times) for times in by_address(requests))
     assert found.visitors_rejected_pct == pytest.approx(100 * touched / 1500, abs=1e-4)
-    for each, rejects in zip(report.rate_limit.suggested_limits, (minute_rejects, bucket_rejects), strict=True):
-        low, high = (int(name.split(": ")[1]) if name else 0 for name in (each.above, each.limit))
+    for each, rejects in zip(
+        report.rate_limit.suggested_limits, (minute_rejects, minute_rejects, bucket_rejects), strict=True
+    ):
+        low, high = (int(name.split()[1]) if name else 0 for name in (each.above, each.limit))
         assert low < smallest(rejects, requests, harm) <= high
 
 

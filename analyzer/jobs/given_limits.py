@@ -68,8 +68,7 @@ class GivenLimits:
         found += [limit for text in self.kong for limit in kong_limits(_windows("--kong-limit", text, WINDOWS))]
         found += [limit for text in self.kong_sliding for limit in kong_sliding_limits(_seconds(text))]
         found += [_envoy(text) for text in self.envoy]
-        alone = sum(limit.stands_alone for limit in found)
-        if max(alone, len(found) - alone) > _MOST + 7:
+        if max(_counts(found)) > _MOST + 7:
             raise UsageError(f"rate limits: expected at most {_MOST} to try at once, got {len(found)}")
         return list({(limit.controller, limit.name): limit for limit in found}.values())
 
@@ -84,8 +83,8 @@ class GivenLimits:
                 if name not in known or rung.shown:
                     known[name] = rung
             every = list(known.values())
-            twins, policies = sum(bool(limit.twin) for limit in every), sum(not limit.stands_alone for limit in every)
-            if twins <= MOST_ALONE and policies <= MOST_POLICIES:
+            _, *policies = _counts(every)
+            if sum(bool(limit.twin) for limit in every) <= MOST_ALONE and max(policies) <= MOST_POLICIES:
                 found = every
         return found
 
@@ -100,6 +99,12 @@ class GivenLimits:
             except ValueError as error:
                 raise UsageError(f"--limit-allowlist: {error}") from None
         return RangeTable.build((first, last, 1) for first, last in ranges)
+
+
+def _counts(limits: Sequence[Limit]) -> tuple[int, int, int]:
+    """How many are a single limit_req, other limits of each controller, and limits over all controllers."""
+    alone, pooled = sum(limit.stands_alone for limit in limits), sum(limit.pooled for limit in limits)
+    return alone, len(limits) - alone - pooled, pooled
 
 
 def _windows(option: str, text: str, names: Iterable[str]) -> list[tuple[str, int]]:

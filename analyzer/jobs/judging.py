@@ -22,6 +22,7 @@ from analyzer.readings.suggested_limits import HARMED_PCT, replicas_of
 from analyzer.readings.timeline import timeline
 from analyzer.readings.trust import recoverable, trust
 from analyzer.report.model import Report
+from analyzer.tables.pooled import pooled_rejections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +105,7 @@ class Judge:
             ),
             rate_limit=rate_limit(
                 labelled,
-                tables.limits,
+                pl.concat([tables.limits, pooled_rejections(tables.pooled, self.limits)]),
                 tables.limit_totals,
                 self.limits,
                 clients=classifier.label(tables.clients) if tables.clients.height else None,

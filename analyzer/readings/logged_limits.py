@@ -67,7 +67,7 @@ def logged(
     labelled
         The address table with the columns that `Classifier.label` appends.
     rejections
-        `analyzer.tables.limited.LIMITS`.
+        `analyzer.tables.limit_req.LIMITS`.
     totals
         `analyzer.tables.limited.TOTALS`.
     limits

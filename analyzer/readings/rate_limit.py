@@ -68,7 +68,8 @@ class Simulation:
     where requests last longer than `BRIEF_MS` on average: they are logged when they end, and meet a limit when they
     begin.
     `rejected_on_shared_keys_pct` is the share of the rejections, None when there are none. `rejected_keys` may meet a
-    rejection, and so may `visitors_rejected_pct` of the keys that are not shared.
+    rejection, and so may `visitors_rejected_pct` of the keys that are not shared. `counting` says what the limit counts
+    over: ``each-log`` by itself, a controller pod's, or ``all-logs``, as Kong's pods do that share a database.
     """
 
     controller: str
@@ -83,6 +84,7 @@ class Simulation:
     rejected_keys: int = 0
     visitors_rejected_pct: float | None = None
     certainty: str = "exact"
+    counting: str = "each-log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
     labelled
         The address table with the columns that `Classifier.label` appends.
     rejections
-        `analyzer.tables.limited.LIMITS`.
+        `analyzer.tables.limit_req.LIMITS`.
     totals
         `analyzer.tables.limited.TOTALS`.
     limits
@@ -350,6 +352,7 @@ def _simulation(limit: Limit, sums: _Rejections, requests: int, visitors: int, c
         rejected_keys=sums.rejected_keys,
         visitors_rejected_pct=percent(sums.visitors, visitors),
         certainty=certainty,
+        counting="all-logs" if limit.pooled else "each-log",
     )
 
 

@@ -49,7 +49,8 @@ class SuggestedLimit:
     """The same for another limit that was asked for, `asked`: its numbers as they should be, `limit`.
 
     `above` is the largest that was tried and touches too many. Over all replicas a visitor may have `cluster_factor`
-    times its numbers where he is dealt to them evenly, and `cluster_factor_with_skew` times where as all are.
+    times its numbers where he is dealt to them evenly, and `cluster_factor_with_skew` times where as all are: 1 where
+    all replicas count together.
     """
 
     controller: str
@@ -93,7 +94,7 @@ def suggested(
     keys
         ``address``, ``considered`` (requests) and ``shared`` of each key.
     rejections
-        `analyzer.tables.limited.LIMITS`, of one kind of key.
+        `analyzer.tables.limit_req.LIMITS`, of one kind of key.
     limits
         What ``limit`` is an index into.
     replicas
@@ -119,7 +120,8 @@ def suggested(
         if fit == len(rungs):
             continue
         limit, above = rungs[fit], rungs[least - 1] if least else None
-        met, known = percent(may[fit], visitors), replicas
+        met = percent(may[fit], visitors)
+        known = Replicas(1, 1.0) if replicas and limit.pooled else replicas
         if limit.rps is not None:
             found.append(
                 Suggestion(

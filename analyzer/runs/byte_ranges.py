@@ -134,7 +134,7 @@ def ask_limits(job: Job, stands: Stands | None, found: Range, *, last: bool) -> 
             table.close(0)
         else:
             after[key] = exact_times, table.state(0)
-        rejected.append(table.take_named())
+        rejected.append(table.take(*table.named()))
         for name, count in table.totals().items():
             totals[name] = totals.get(name, 0) + count
     return Answers(pl.concat(rejected) if rejected else found.tables.limits.clear(), totals), after

@@ -26,7 +26,7 @@ import polars as pl
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT
-from analyzer.tables.limited import LIMITS
+from analyzer.tables.limit_req import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.tables.address_table import NO_ADDRESS
+from analyzer.tables.columns import Outcome
 from analyzer.tables.limit_req import DISORDER, NEW_LOG
 
 if TYPE_CHECKING:
@@ -39,6 +41,22 @@ _CLOCK: dict[str, pl.DataType] = {"log": pl.UInt32(), "newest": pl.Int64(), "las
 _NEVER = -(2**62)
 
 
+def met(rows: pl.DataFrame, *, exact_times: bool) -> pl.Expr:
+    """Which rows are of requests that meet limits: those that nginx could read, and of which it is known when.
+
+    Columns ``outcome``, ``number``, ``time`` and, where logged, ``request_time``.
+    """
+    needed = ["time", "request_time"] if exact_times and "request_time" in rows.columns else ["time"]
+    readable = (pl.col("outcome") != Outcome.UNPARSED_REQUEST.value) & (pl.col("number") != NO_ADDRESS)
+    return readable & pl.all_horizontal(pl.col(needed).is_not_null())
+
+
+def lasted() -> pl.Expr:
+    """Milliseconds that each request lasted."""
+    took = (pl.col("request_time") * 1000).round().cast(pl.Int64, strict=False)
+    return took.clip(0, LONGEST_REQUEST).fill_null(0)
+
+
 class Arrivals:
     """Puts requests in order.
 
@@ -63,14 +81,11 @@ class Arrivals:
         """
         if rows.is_empty():
             return [pl.DataFrame(schema=REQUESTS) for _ in self._held]
-        took = (
-            (pl.col("request_time") * 1000).round().cast(pl.Int64, strict=False).clip(0, LONGEST_REQUEST).fill_null(0)
-        )
         rows = rows.select(
             "number",
             "zone",
             pl.col("time").to_physical().alias("time"),
-            (took if "request_time" in rows.columns else pl.lit(0, pl.Int64)).alias("took"),
+            (lasted() if "request_time" in rows.columns else pl.lit(0, pl.Int64)).alias("took"),
         )
         jump = pl.col("time") < pl.col("time").shift(1, fill_value=self._last) - NEW_LOG
         rows = rows.with_columns(log=(jump.cast(pl.UInt32).cum_sum() + self._log).cast(pl.UInt32))

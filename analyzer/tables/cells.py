@@ -93,8 +93,8 @@ class Cells:
             self._limited[source] = table
         in_order, by_hour = ([(hours[0], rows)],) * 2 if hours.n_unique() == 1 else _apart(rows, hours)
         for hour, part in in_order:
-            for where, rejected in self._limited[source].add(hour, part, exact_times=exact_times):
-                self._keep("limits", rejected, source, where)
+            for where, found in self._limited[source].add(hour, part, exact_times=exact_times):
+                self._keep_limits(found, source, where)
         for hour, part in by_hour:
             if part.height <= _SMALL:
                 self._add_small(Cell(source, hour, part))
@@ -121,6 +121,10 @@ class Cells:
         if frame.height:
             self._keep_placed(name, _placed(frame, stream, hour))
 
+    def _keep_limits(self, found: _Found, stream: int, hour: object) -> None:
+        self._keep("limits", found.rejected, stream, hour)
+        self._keep("pooled", found.pooled, stream, hour)
+
     def _keep_placed(self, name: str, frame: pl.DataFrame) -> None:
         parts = self._parts[name]
         parts.append(frame.select(parts[0].columns))
@@ -140,13 +144,13 @@ class Cells:
         limited = self._limited.pop(source, None)
         if limited is None:
             return
-        self._keep("limits", limited.rejected(), source, limited.hour)
+        self._keep_limits(limited.take(), source, limited.hour)
         for hour, counts in limited.counts.items():
             self._totals += [(source, hour, LIMIT + name, count) for name, count in counts.items() if count]
         goes_on = self._goes_on(source)
         saved = limited.table.state(0) if goes_on else {}
         limited.table.close(0)
-        pending = limited.rejected()
+        pending = limited.take().rejected
         if goes_on:
             self._left[source] = Left(saved, _placed(pending, source, limited.hour))
         else:
@@ -177,6 +181,13 @@ class Cells:
         return self._rows
 
 
+class _Found(NamedTuple):
+    """What limits of a stream rejected since the last time, and what was counted for those over all controllers."""
+
+    rejected: pl.DataFrame
+    pooled: pl.DataFrame
+
+
 class _Limited:
     """The limits of a stream, by hour."""
 
@@ -186,10 +197,10 @@ class _Limited:
         self.counts: dict[object, dict[str, int]] = {}
         self._begun = False
 
-    def add(self, hour: object, rows: pl.DataFrame, *, exact_times: bool) -> Iterator[tuple[object, pl.DataFrame]]:
-        """Add rows of one hour; give what the hour before rejected, when it is over."""
+    def add(self, hour: object, rows: pl.DataFrame, *, exact_times: bool) -> Iterator[tuple[object, _Found]]:
+        """Add rows of one hour; give what was found in the hour before, when it is over."""
         if self._begun and hour != self.hour:
-            yield self.hour, self.rejected()
+            yield self.hour, self.take()
         self._begun, self.hour = True, hour
         before = self.table.totals()
         self.table.add(0, rows, self.table.number(rows), exact_times=exact_times)
@@ -197,9 +208,10 @@ class _Limited:
         for name, count in self.table.totals().items():
             counts[name] = counts.get(name, 0) + count - before[name]
 
-    def rejected(self) -> pl.DataFrame:
-        """What was rejected since the last time."""
-        return self.table.take_named()
+    def take(self) -> _Found:
+        """What was found since the last time."""
+        named = self.table.named()
+        return _Found(self.table.take(*named), self.table.pooled(*named))
 
 
 def _placed(frame: pl.DataFrame, stream: int | None, hour: object) -> pl.DataFrame:

@@ -12,6 +12,7 @@ sources    source                      considered
 loads      source, time                considered, bytes, upstream_requests, upstream_ms (analyzer.tables.loads)
 entries    address, time               the same, of addresses that may be a node's
 limits     key, limit, address         most, fewest: see analyzer.tables.limited
+pooled     key, zone, address, second  count, late: requests that limits over all controllers are asked about
 clients    address                     as addresses, of visitors behind proxies where the log tells them
 =========  ==========================  ===============================================================================
 
@@ -63,6 +64,7 @@ class Tables:
     sources: pl.DataFrame
     limits: pl.DataFrame
     limit_totals: dict[str, int]
+    pooled: pl.DataFrame
     clients: pl.DataFrame
     chains: Chains
     loads: Loads
@@ -171,6 +173,7 @@ class Fold:
             sources=pl.DataFrame(list(self._sources.items()), schema=_SOURCES, orient="row"),
             limits=self._limits.take(addresses["address"], clients["address"]),
             limit_totals=self._limits.totals(),
+            pooled=self._limits.pooled(addresses["address"], clients["address"]),
             clients=clients,
             chains=self._chains.table(),
             loads=self._loads.table(),

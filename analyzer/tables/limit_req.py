@@ -59,6 +59,15 @@ REJECTIONS: dict[str, pl.DataType] = {
     "fewest": pl.UInt64(),
 }
 
+#: The same of a run, by address: ``key`` is what was counted under (`analyzer.tables.limited.KEYS`).
+LIMITS: dict[str, pl.DataType] = {
+    "key": pl.UInt8(),
+    "limit": pl.UInt16(),
+    "address": pl.UInt128(),
+    "most": pl.UInt64(),
+    "fewest": pl.UInt64(),
+}
+
 #: What a simulator remembers: requests of the last moment of each key that wait, and what was charged before them, null
 #: where nothing was; the first row, with the number that no address has, holds the latest time of all.
 STATE: dict[str, pl.DataType] = {

@@ -13,6 +13,8 @@ import polars as pl
 from analyzer.addresses.forwarded import Trusted, address_texts, effective_client
 from analyzer.parsing.schema import TIME, Kind, Output
 from analyzer.tables.address_table import NO_ADDRESS, new_address_table
+from analyzer.tables.limit_req import LIMITS
+from analyzer.tables.pooled import PooledTable
 from analyzer.tables.replay import Replay
 from analyzer.tables.zones import zone_outputs, zones
 
@@ -28,14 +30,6 @@ if TYPE_CHECKING:
 #: What a limit is counted under, by the number in the column ``key``; under the last stand, in place of limits, the
 #: rejections of `REFUSED` that the log itself tells of.
 KEYS = ("remote_addr", "client", "logged")
-#: The table: `most` and `fewest` are the rejections that bound the truth, see `analyzer.tables.limit_req.REJECTIONS`.
-LIMITS: dict[str, pl.DataType] = {
-    "key": pl.UInt8(),
-    "limit": pl.UInt16(),
-    "address": pl.UInt128(),
-    "most": pl.UInt64(),
-    "fewest": pl.UInt64(),
-}
 #: What is counted besides: requests that met the limits, those of them that the log has out of order, rows whose times
 #: are whole seconds, and those of them of which it is known how long they lasted; requests that the allowlist spares;
 #: and requests that were refused without an upstream, by status, and by nginx's own word.
@@ -107,6 +101,7 @@ class _Counted:
 
     def __init__(self, limits: Sequence[Limit], addresses: AddressTable, allowed: RangeTable | None) -> None:
         self.replay = Replay(limits)
+        self.pooled = PooledTable(limits)
         self.later: _Later | None = None
         self.addresses = addresses
         self.spared = 0
@@ -121,6 +116,7 @@ class _Counted:
             limited = ~spared.fill_null(value=False)
             before, rows = rows.height, rows.filter(limited)
             self.spared += before - rows.height
+        self.pooled.add(rows, exact_times=exact_times)
         (self.later or self.replay).add(source, rows, exact_times=exact_times)
 
 
@@ -218,7 +214,7 @@ class LimitTable:
             each.replay.close_all()
 
     def take(self, addresses: pl.Series, clients: pl.Series) -> pl.DataFrame:
-        """The rejections since the last time, see `LIMITS`; given are the addresses of both tables by number."""
+        """The rejections since the last time, see `limit_req.LIMITS`; given are the addresses of both tables."""
         parts = []
         for key, (counted, named) in enumerate(((self._logged, addresses), (self._clients, clients))):
             found = counted.replay.take()
@@ -235,13 +231,18 @@ class LimitTable:
             parts.append(refused.select(logged, "limit", address, "most", pl.col("most").alias("fewest")))
         return pl.concat(parts) if parts else pl.DataFrame(schema=LIMITS)
 
+    def pooled(self, addresses: pl.Series, clients: pl.Series) -> pl.DataFrame:
+        """What was counted since the last time for limits over all controllers (`pooled.POOLED`); given: see `take`."""
+        both = ((self._logged, addresses), (self._clients, clients))
+        return pl.concat([counted.pooled.take(key, named) for key, (counted, named) in enumerate(both)])
+
     def number(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the table of addresses says of rows, for a table that nobody else adds to."""
         return self._logged.addresses.add(rows)
 
-    def take_named(self) -> pl.DataFrame:
-        """As `take`, while there may come more rows."""
-        return self.take(self._logged.addresses.since(0), self._clients.addresses.since(0))
+    def named(self) -> tuple[pl.Series, pl.Series]:
+        """The addresses of both tables by number, while there may come more rows."""
+        return self._logged.addresses.since(0), self._clients.addresses.since(0)
 
     def state(self, source: int) -> dict[str, pl.DataFrame]:
         """What a source leaves behind for its next rows, in frames by name."""

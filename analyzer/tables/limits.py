@@ -75,8 +75,9 @@ class Policy:
 class Limit:
     """A limit to try, in the words of its controller; `burst` where that has one.
 
-    Limits of the same `ladder` are of one kind, each laxer than those with a lower `rung`. One that is not `shown` is
-    only looked up: who meets it, not how often.
+    One that is `pooled` counts over all controller pods together, others in each pod for itself. Limits of the same
+    `ladder` are of one kind, each laxer than those with a lower `rung`. One that is not `shown` is only looked up: who
+    meets it, not how often.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Limit:
     controller: str = INGRESS_NGINX
     rps: int | None = None
     rpm: int | None = None
+    pooled: bool = False
     ladder: str = ""
     rung: int = 0
     shown: bool = True
@@ -199,27 +201,35 @@ def ingress_limits(
 
 
 def kong_limits(windows: Sequence[tuple[str, int]]) -> list[Limit]:
-    """Kong's ``rate-limiting`` with these windows at once.
+    """Kong's ``rate-limiting`` with these windows at once, by its policies.
 
-    With one window it makes no difference whether rejected requests count (policy ``redis``) or not (``local`` and
-    ``cluster``): the window is over all the same.
+    ``local`` counts in each pod, ``cluster`` and ``redis`` over all of them; with ``redis`` a rejected request counts,
+    too. With one window that makes no difference: it is over all the same.
     """
     parts = tuple((WINDOWS[window], most) for window, most in windows)
     name = ", ".join(f"{window}: {most}" for window, most in windows)
+    local = Limit(f"{name} (local)", Policy(Type.FIXED, parts), controller=KONG)
     if len(parts) == 1:
-        return [Limit(name, Policy(Type.FIXED, parts), controller=KONG)]
+        return [local, replace(local, name=f"{name} (cluster, redis)", pooled=True)]
     return [
-        Limit(f"{name} (local)", Policy(Type.FIXED, parts), controller=KONG),
-        Limit(f"{name} (redis)", Policy(Type.FIXED, parts, counts_rejected=True), controller=KONG),
+        local,
+        replace(local, name=f"{name} (cluster)", pooled=True),
+        replace(local, name=f"{name} (redis)", pooled=True, policy=replace(local.policy, counts_rejected=True)),
     ]
 
 
 def kong_sliding_limits(windows: Sequence[tuple[int, int]]) -> list[Limit]:
-    """Kong's ``rate-limiting-advanced`` with these windows of so many seconds, with and without ``disable_penalty``."""
+    """Kong's ``rate-limiting-advanced`` with these windows of so many seconds, by strategy and ``disable_penalty``."""
     name = "sliding " + ", ".join(f"{seconds} s: {most}" for seconds, most in windows)
     return [
-        Limit(name, Policy(Type.SLIDING, tuple(windows), counts_rejected=True), controller=KONG),
-        Limit(f"{name} (disable_penalty)", Policy(Type.SLIDING, tuple(windows)), controller=KONG),
+        Limit(
+            f"{name} ({strategy}{'' if counts_rejected else ', disable_penalty'})",
+            Policy(Type.SLIDING, tuple(windows), counts_rejected=counts_rejected),
+            controller=KONG,
+            pooled=pooled,
+        )
+        for strategy, pooled in (("local", False), ("cluster, redis", True))
+        for counts_rejected in (True, False)
     ]
 
 

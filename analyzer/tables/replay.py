@@ -1,7 +1,8 @@
 """Rate limits tried on the requests of all logs, each by itself: a limit is counted where one controller enforces it.
 
-`Replay` is told what each request was counted under, an address by number and a zone, and gives what each limit would
-have rejected. What one log leaves behind can be saved and continued: requests in pieces give what the whole gives.
+Those that count over all controllers are tried by `analyzer.tables.pooled`. `Replay` is told what each request was
+counted under, an address by number and a zone, and gives what each limit would have rejected. What one log leaves
+behind can be saved and continued: requests in pieces give what the whole gives.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analyzer.tables.address_table import NO_ADDRESS
-from analyzer.tables.arrivals import Arrivals
+from analyzer.tables.arrivals import Arrivals, met
 from analyzer.tables.columns import Outcome
 from analyzer.tables.limit_req import ARRIVALS, REJECTIONS, new_simulator
 from analyzer.tables.policies import new_decider
@@ -21,7 +21,52 @@ if TYPE_CHECKING:
 
     from analyzer.tables.limits import Limit
 
-_MET = (pl.col("outcome") != Outcome.UNPARSED_REQUEST.value) & (pl.col("number") != NO_ADDRESS)
+
+class Decided:
+    """Limits that are decided request by request, and what they rejected.
+
+    Parameters
+    ----------
+    limits
+        All limits.
+    places
+        The places of those that are decided here, as `in_order` has them.
+    orders
+        How many orders of the same requests are tried: rejections of the first are the most, of the second the fewest.
+    """
+
+    def __init__(self, limits: Sequence[Limit], places: Sequence[int], *, orders: int) -> None:
+        self.places = places
+        policies = [limits[place].policy for place in places]
+        self.deciders = [new_decider(policies) for _ in range(orders)] if places else []
+        self._ladders = _numbers([limits[place] for place in places])
+        self._found = [pl.DataFrame(schema=REJECTIONS)]
+
+    def decide(self, order: int, requests: pl.DataFrame) -> None:
+        """Requests of one order (`policies.REQUESTS`), and the ``number`` that each is counted for."""
+        rejected = self.deciders[order].decide(requests)
+        bits = pl.DataFrame({"number": requests["number"], "rejected": rejected}).filter(pl.col("rejected") > 0)
+        if bits.is_empty():
+            return
+        count, nothing = pl.len().cast(pl.UInt64), pl.lit(0, pl.UInt64())
+        if any(self._ladders):
+            bits = _laxest(bits, self._ladders)
+        met = int(bits.select(pl.col("rejected").bitwise_or()).item())
+        for bit, place in enumerate(self.places):
+            if not met >> bit & 1:
+                continue
+            found = bits.filter((pl.col("rejected") & pl.lit(1 << bit, pl.UInt64)) > 0).group_by("number")
+            counts = found.agg(
+                limit=pl.lit(place, pl.UInt16()),
+                most=count if order == 0 else nothing,
+                fewest=count if order == 1 or len(self.deciders) == 1 else nothing,
+            )
+            self._found.append(counts.select(list(REJECTIONS)))
+
+    def take(self) -> pl.DataFrame:
+        """The rejections since the last time; several rows of a key are possible."""
+        found, self._found = pl.concat(self._found), [self._found[0].clear()]
+        return found
 
 
 class LogReplay:
@@ -36,8 +81,7 @@ class LogReplay:
     """
 
     def __init__(self, limits: Sequence[Limit], *, exact_times: bool) -> None:
-        # Of a ladder the rungs stand together, the strictest first: the laxest that rejects is all that is looked up.
-        order = sorted(range(len(limits)), key=lambda place: _of_ladder(limits[place]))
+        order = [place for place in in_order(limits) if not limits[place].pooled]
         # Whole seconds leave bounds, which are known of a single limit_req.
         twins = {place: limits[place].twin for place in order if limits[place].stands_alone or not exact_times}
         grid = [twin for twin in twins.values() if twin is not None]
@@ -47,19 +91,13 @@ class LogReplay:
         ladders = _numbers(grid)
         self._simulator = new_simulator(grid, whole_seconds=not exact_times, ladders=ladders) if grid else None
         #: The limits that are decided request by request: those of each key, and those that all requests share.
-        self._places = [
-            [place for place in order if place not in alone and limits[place].policy.shared is shared]
+        self._decided = [
+            Decided(limits, [place for place in order if place not in alone and limits[place].policy.shared is shared],
+                    orders=1 if exact_times else 2)
             for shared in (False, True)
-        ]
-        self._ladders = [_numbers([limits[place] for place in places]) for places in self._places]
-        orders = 1 if exact_times else 2
-        self._deciders = [
-            [new_decider([limits[place].policy for place in places]) for _ in range(orders)] if places else []
-            for places in self._places
-        ]
-        ordered = exact_times or any(self._deciders)
+        ]  # fmt: skip
+        ordered = any(each.places for each in self._decided) or (exact_times and self._simulator is not None)
         self._arrivals = Arrivals(exact_times=exact_times) if ordered else None
-        self._found: list[pl.DataFrame] = []
 
     def add(self, rows: pl.DataFrame) -> tuple[int, int]:
         """Requests in the order of the log; return how many met the limits, and how many of these were out of order.
@@ -70,44 +108,20 @@ class LogReplay:
             arrived, disordered = self._simulator.add(rows) if self._simulator is not None else (0, 0)
             if self._arrivals is None:
                 return arrived, disordered
-        met = rows.filter(_MET & pl.all_horizontal(pl.col("time", *self._lasting(rows)).is_not_null()))
+        come = rows.filter(met(rows, exact_times=self._exact))
         before = self._arrivals.disordered
-        self._decide(self._arrivals.add(met))
-        return met.height, self._arrivals.disordered - before
-
-    def _lasting(self, rows: pl.DataFrame) -> list[str]:
-        return ["request_time"] if self._exact and "request_time" in rows.columns else []
+        self._decide(self._arrivals.add(come))
+        return come.height, self._arrivals.disordered - before
 
     def _decide(self, orders: list[pl.DataFrame]) -> None:
         if self._exact and self._simulator is not None:
             outcome = pl.lit(Outcome.CONSIDERED.value, pl.UInt8()).alias("outcome")
             begun = orders[0].select(pl.col("begin").cast(pl.Datetime("ms")).alias("time"), "number", "zone", outcome)
             self._simulator.add(begun.select(ARRIVALS))
-        for shared, deciders in enumerate(self._deciders):
-            for order, (decider, rows) in enumerate(zip(deciders, orders, strict=False)):
+        for shared, decided in enumerate(self._decided):
+            for order, rows in enumerate(orders if decided.places else ()):
                 key = pl.col("zone").cast(pl.UInt64) * (1 << 32) + (0 if shared else pl.col("number"))
-                rejected = decider.decide(rows.select(key.alias("key"), "begin", "end"))
-                self._note(shared, order, rows["number"], rejected)
-
-    def _note(self, shared: int, order: int, numbers: pl.Series, rejected: pl.Series) -> None:
-        bits = pl.DataFrame({"number": numbers, "rejected": rejected}).filter(pl.col("rejected") > 0)
-        if bits.is_empty():
-            return
-        count, nothing = pl.len().cast(pl.UInt64), pl.lit(0, pl.UInt64())
-        places, ladders = self._places[shared], self._ladders[shared]
-        if any(ladders):
-            bits = _laxest(bits, ladders)
-        met = int(bits.select(pl.col("rejected").bitwise_or()).item())
-        for bit, place in enumerate(places):
-            if not met >> bit & 1:
-                continue
-            found = bits.filter((pl.col("rejected") & pl.lit(1 << bit, pl.UInt64)) > 0).group_by("number")
-            counts = found.agg(
-                limit=pl.lit(place, pl.UInt16()),
-                most=count if order == 0 else nothing,
-                fewest=count if order == 1 or self._exact else nothing,
-            )
-            self._found.append(counts.select(list(REJECTIONS)))
+                decided.decide(order, rows.select(key.alias("key"), "number", "begin", "end"))
 
     def take(self) -> pl.DataFrame:
         """The rejections since the last time, see `limit_req.REJECTIONS`; several rows of a key are possible."""
@@ -120,10 +134,10 @@ class LogReplay:
         return self._taken(self._simulator.finish() if self._simulator is not None else None)
 
     def _taken(self, alone: pl.DataFrame | None) -> pl.DataFrame:
-        found, self._found = self._found, []
+        found = [each.take() for each in self._decided]
         if alone is not None and alone.height:
             found.append(alone.with_columns(self._alone.gather(alone["limit"]).alias("limit")))
-        return pl.concat(found) if found else pl.DataFrame(schema=REJECTIONS)
+        return pl.concat(found)
 
     def state(self) -> dict[str, pl.DataFrame]:
         """What the log leaves behind for its next piece, but for rejections, in frames by name."""
@@ -134,8 +148,8 @@ class LogReplay:
             parts |= self._arrivals.state()
         return parts | {
             f"policies{kind}{order}": decider.state()
-            for kind, deciders in enumerate(self._deciders)
-            for order, decider in enumerate(deciders)
+            for kind, decided in enumerate(self._decided)
+            for order, decider in enumerate(decided.deciders)
         }
 
     def restore(self, state: Mapping[str, pl.DataFrame]) -> None:
@@ -144,9 +158,17 @@ class LogReplay:
             self._simulator.restore(state["limit_req"])
         if self._arrivals is not None:
             self._arrivals.restore(state)
-        for kind, deciders in enumerate(self._deciders):
-            for order, decider in enumerate(deciders):
+        for kind, decided in enumerate(self._decided):
+            for order, decider in enumerate(decided.deciders):
                 decider.restore(state[f"policies{kind}{order}"])
+
+
+def in_order(limits: Sequence[Limit]) -> list[int]:
+    """The places of limits as they are tried: the rungs of a ladder stand together, the strictest first.
+
+    The laxest that rejects is all that is looked up.
+    """
+    return sorted(range(len(limits)), key=lambda place: _of_ladder(limits[place]))
 
 
 def _of_ladder(limit: Limit) -> tuple[bool, str, int]:

@@ -12,7 +12,7 @@ import pytest
 from analyzer.addresses.ranges import to_number
 from analyzer.readings.rate_limit import RateLimit, rate_limit
 from analyzer.readings.suggested_limits import Replicas, replicas_of
-from analyzer.tables.limited import LIMITS
+from analyzer.tables.limit_req import LIMITS
 from analyzer.tables.limits import Limit, connections_limit, envoy_limit, kong_limits, ladder_around, rps_limit
 
 Rows = Callable[..., pl.DataFrame]
@@ -126,18 +126,24 @@ def test_whole_seconds_leave_open_how_small_a_limit_may_be(labelled: Rows) -> No
 def test_other_limits_are_suggested_too(labelled: Rows) -> None:
     """Of a limit that was asked for the smallest numbers are told that spare visitors, per replica and over all."""
     ladder = ladder_around(kong_limits([("minute", 100)])[0])
-    rejected = limits((ladder.index(next(each for each in ladder if each.name == "minute: 50")), "198.51.0.1", 1, 1))
+    rejected = limits(
+        (ladder.index(next(each for each in ladder if each.name == "minute: 50 (local)")), "198.51.0.1", 1, 1)
+    )
     known = Replicas(3, 0.5)
     (found,) = reading(labelled(*visitors(9)), rejected, 9, ladder, replicas=known).suggested_limits
-    assert (found.controller, found.asked, found.limit, found.above) == (
-        "kong",
-        "minute: 100",
-        "minute: 60",
-        "minute: 50",
-    )
+    assert found.controller == "kong"
+    assert (found.asked, found.limit, found.above) == tuple(f"minute: {most} (local)" for most in (100, 60, 50))
     assert (found.visitors_rejected_pct, found.cluster_factor, found.cluster_factor_with_skew) == (0.0, 3, 2.0)
     (strict,) = reading(labelled(*visitors(9)), limits(), 9, ladder).suggested_limits
-    assert (strict.limit, strict.above, strict.cluster_factor) == ("minute: 10", None, None)
+    assert (strict.limit, strict.above, strict.cluster_factor) == ("minute: 10 (local)", None, None)
+
+
+def test_what_counts_over_all_replicas_lets_through_once(labelled: Rows) -> None:
+    """A limit over all pods is not one per replica; the report says what each counts over."""
+    ladder = [limit for asked in kong_limits([("minute", 100)]) for limit in ladder_around(asked)]
+    read = reading(labelled(*visitors(9)), limits(), 9, ladder, replicas=Replicas(3, 0.5))
+    assert [each.counting for each in read.simulations] == ["each-log", "all-logs"]
+    assert [(each.cluster_factor, each.cluster_factor_with_skew) for each in read.suggested_limits] == [(3, 2), (1, 1)]
 
 
 def test_only_visitors_can_be_harmed(labelled: Rows) -> None:
@@ -311,7 +317,7 @@ def test_how_sure_windows_and_buckets_are(labelled: Rows, lasting: bool) -> None
     totals = {"requests": 3, "whole_seconds": 3, "lasting": 3 * lasting}
     read = rate_limit(labelled(*visitors(3)), limits(), totals, tried)
     of_windows = "estimate" if lasting else "bounds"
-    assert [each.certainty for each in read.simulations] == [of_windows] * 2 + ["bounds", "estimate", "estimate"]
+    assert [each.certainty for each in read.simulations] == [of_windows] * 3 + ["bounds", "estimate", "estimate"]
 
 
 def test_long_requests_make_bounds_an_estimate(labelled: Rows) -> None:

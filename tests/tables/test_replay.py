@@ -30,11 +30,15 @@ from analyzer.tables.limits import (
 from analyzer.tables.replay import LogReplay, Replay
 
 NOON = 1_795_262_400_000  # 21 November 2026, 12:00 UTC, in milliseconds
+#: Kong's, in each log by itself: windows with and without rejected requests.
+KONG = [
+    replace(limit, pooled=False)
+    for limit in (*kong_limits([("second", 2), ("minute", 5)])[::2], *kong_sliding_limits([(60, 4)])[:2])
+]
 LIMITS = [
     rps_limit(1),
     *ingress_limits([5], [30], [2])[-4:],
-    *kong_limits([("second", 2), ("minute", 5)]),
-    *kong_sliding_limits([(60, 4)]),
+    *KONG,
     envoy_limit("second", 2, shared=False),
     envoy_limit("second", 5, shared=True),
 ]
@@ -121,8 +125,7 @@ LADDERS = [
         for limit in (
             rpm_limit(30),
             connections_limit(2),
-            *kong_limits([("second", 2), ("minute", 5)]),
-            *kong_sliding_limits([(60, 4)]),
+            *KONG,
             envoy_limit("second", 2, shared=False),
         )
         for rung in ladder_around(limit)[::2]
@@ -164,7 +167,7 @@ def test_a_ladder_is_one_row(kind: str, exact: bool, monkeypatch: pytest.MonkeyP
 
 def test_ladders_of_limits() -> None:
     """Around a limit stand limits of the same windows; of them the one asked for is shown."""
-    around = ladder_around(kong_limits([("second", 5), ("minute", 100)])[1])
+    around = ladder_around(kong_limits([("second", 5), ("minute", 100)])[2])
     assert [limit.name for limit in around if limit.shown] == ["second: 5, minute: 100 (redis)"]
     assert (around[0].name, around[-1].name) == ("second: 1, minute: 10 (redis)", "second: 50, minute: 1000 (redis)")
     assert around[-1].policy.parts == ((1, 50), (60, 1000))
@@ -210,9 +213,9 @@ def test_twins() -> None:
 BOUNDED = [
     *(envoy_limit("second", most, shared=False) for most in (1, 2, 5)),
     envoy_limit("minute", 6, shared=False),
-    *kong_limits([("second", 2)]),
-    *kong_limits([("second", 2), ("minute", 5)]),
-    *kong_sliding_limits([(2, 3), (60, 9)]),
+    kong_limits([("second", 2)])[0],
+    *KONG,
+    *kong_sliding_limits([(2, 3), (60, 9)])[:2],
 ]
 
 
