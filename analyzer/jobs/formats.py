@@ -24,7 +24,7 @@ from analyzer.parsing.layers import name_of
 from analyzer.parsing.log_format import REASONS
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.other import OtherLines, most_first
-from analyzer.parsing.suggest import suggest_format
+from analyzer.parsing.suggest import suggest_format, suggest_more
 from analyzer.parsing.suggest_json import suggest_json
 from analyzer.readings.missing import Found, missing
 from analyzer.report.description import (
@@ -221,6 +221,8 @@ class _Look:
                 found = _with_suggestions(found, unread)
         if layout is None:
             return found
+        if (more := suggest_more(layout, text.splitlines())) is not None:
+            found = replace(found, suggested_format=SuggestedFormat(more.text, more.read, more.lines))
         shares = {column.name: column.pct for column in columns if column.name in layout.columns}
         gaps, instead = missing(Found(layout, shares, _fine(scanned.rows), "node" in origins, "pod" in origins))
         return replace(

@@ -138,8 +138,9 @@ def _detail(layout: Layout) -> int:
     if isinstance(layout, JsonFormat):
         return sum(field.required for field in layout.fields)
     loose = sum(field.type in _LOOSE for field in layout.fields)
-    nameless = sum(field.type is Type.NAME and field.column is None for field in layout.fields)
-    return 3 * len(layout.fields) - 2 * loose - nameless
+    # A name of nothing, as where `-` stands else, also reads the lines of a stricter layout.
+    names = sum(field.type is Type.NAME and field.column is None for field in layout.fields)
+    return 3 * len(layout.fields) - 2 * loose - names
 
 
 def detect_head(head: bytes, known: Known) -> Shape:

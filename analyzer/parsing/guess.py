@@ -98,6 +98,7 @@ _FITTING = {
     "request_uri": {"request_uri", "http_referer"},
     "server_protocol": {"server_protocol"},
     "status": {"status"},
+    "host": {"host", "word", "text"},
     "remote_port": {"integer", "status"},
     "body_bytes_sent": {"integer", "status"},
     "request_length": {"integer", "status"},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from analyzer.errors import FormatError
 from analyzer.parsing.guess import MOMENT, look_of, named
-from analyzer.parsing.log_format import MAX_FIELDS, REASONS, VARIABLES, compile_format
+from analyzer.parsing.log_format import MAX_FIELDS, REASONS, VARIABLES, LineFormat, Type, compile_format
 from analyzer.parsing.scanner import new_scanner
 from analyzer.parsing.schema import Kind, Output
 
@@ -33,17 +33,20 @@ _AGREED = 0.6
 LEAST = 2
 
 
-def _cell(separator: str, bare: str) -> re.Pattern[str]:
+def _cell(separator: str, bare: str, key: str = "=") -> re.Pattern[str]:
     return re.compile(
-        rf"(?P<separator>{separator}|^)(?P<key>[A-Za-z_][\w.-]{{0,40}}=)?"
+        rf"(?P<separator>{separator}|^)(?P<key>[A-Za-z_][\w.-]{{0,40}}{key})?"
         rf'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|\[(?P<bracketed>[^\[\]]*)\]|(?P<moment>{MOMENT})|(?P<bare>{bare}|))'
     )
 
 
 _CELL = _cell(r" *[\t|,;] *| +", r'[^\s|,;"\[\]][^\s|,;]*')
-#: In lines that are cut by tabs a blank belongs to the cell.
-_CELL_OF_TABS = _cell(r"\t", r'[^\t"\[\]][^\t]*')
-_TABS = 3
+#: In lines that are cut by tabs or bars a blank belongs to the cell; with tabs a key may end with a colon (LTSV).
+_CUT_BY = {
+    "\t": _cell(r"\t", r'[^\t"\[\]][^\t]*', r"(?:=|:(?!//))"),
+    "|": _cell(r"\|", r'[^|"\[\]][^|]*'),
+}
+_CUTS = 3
 _QUOTES = {"quoted": ('"', '"'), "bracketed": ("[", "]"), "moment": ("", ""), "bare": ("", "")}
 #: Words that happen to be the same in a few lines and are no part of the format.
 _VALUE_WORD = re.compile(r"https?|on|off|true|false|hit|miss|null|none|\.", re.IGNORECASE)
@@ -100,8 +103,9 @@ class _Column:
 def suggest_format(lines: Sequence[bytes]) -> Suggestion | None:
     """Suggest a ``log_format`` string for text lines; None where they do not look like an access log."""
     known = [line for line in lines if 0 < len(line) <= LONGEST][:LINES]
-    by_tabs = sum(line.count(b"\t") >= _TABS for line in known) > len(known) / 2
-    cell = _CELL_OF_TABS if by_tabs else _CELL
+    cuts = (mark for mark in _CUT_BY if sum(line.count(mark.encode()) >= _CUTS for line in known) > len(known) / 2)
+    mark = next(cuts, " ")
+    cell = _CUT_BY.get(mark, _CELL)
     cut = [_cells(line.decode("utf-8", "replace"), cell) for line in known]
     columns, more = _columns([cells for cells in cut if cells])
     if not columns:
@@ -109,10 +113,32 @@ def suggest_format(lines: Sequence[bytes]) -> Suggestion | None:
     columns = _variables(columns)
     # What most lines end with may go on to the end of the line: a user agent without quotes.
     ends = [""] if not more or columns[-1].quotes == "bare" else []
-    ends += ["\t$rest" if by_tabs else " $rest"] if more else []
+    ends += [f"{mark}$rest"] if more else []
     found = [tried for end in ends if (tried := _settled(columns, end, known)) is not None]
     best = max(found, key=lambda suggestion: suggestion.read, default=None)
     return best if best is not None and best.read * 2 >= len(known) else None
+
+
+def suggest_more(layout: Layout, lines: Sequence[bytes]) -> Suggestion | None:
+    """Suggest a format for lines that a known one reads, but whose last text is several in most of them.
+
+    That is what becomes of fields that were appended to a format that ends with an id, as ingress-nginx's does.
+    """
+    if not isinstance(layout, LineFormat):
+        return None
+    last = layout.fields[-1]
+    if last.type is not Type.TEXT or last.column != "request_id" or last.literal:
+        return None
+    known = [line for line in lines if 0 < len(line) <= LONGEST][:LINES]
+    scanner = new_scanner(layout, [Output("id", Kind.TEXT, len(layout.fields) - 1)])
+    text = b"".join(line + b"\n" for line in known)
+    scanner.scan(text, 0, len(text), 0)
+    ids = scanner.take().rows["id"]
+    found = suggest_format(known) if 2 * ids.str.contains(" ", literal=True).sum() > len(known) else None
+    if found is None or "$request_id " not in found.text:
+        return None
+    whole = compile_format(layout.text + found.text.partition("$request_id")[2])
+    return Suggestion(whole.text, frozenset(whole.columns), stopped(whole, known)[0], len(known))
 
 
 def _settled(columns: list[_Column], end: str, lines: list[bytes]) -> Suggestion | None:
@@ -177,6 +203,7 @@ def _is_literal(word: str) -> bool:
 
 def _variables(columns: list[_Column]) -> list[_Column]:
     """Name the columns: by their keys, then by how they look and what they follow."""
+    keyed = {name for column in columns if column.key and (name := named([column.key], column.look))}
     used: set[str] = set()
     found: list[_Column] = []
     common = [column.look for column in columns[:4]]
@@ -193,7 +220,7 @@ def _variables(columns: list[_Column]) -> list[_Column]:
         after = columns[number + 1] if number + 1 < len(columns) else None
         variable = "remote_user" if is_common and number == 2 else named([hint], column.look)
         if variable is None or variable in used:
-            variable = _by_look(column, after, used)
+            variable = _by_look(column, after, used | keyed)
         used.add(variable)
         if column.raw and f"{variable.removeprefix('http_')}_raw" in VARIABLES:
             variable = f"{variable.removeprefix('http_')}_raw"

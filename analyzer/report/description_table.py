@@ -188,6 +188,8 @@ def _suggestions(page: Page, source: SourceFound) -> None:
     suggested = source.suggested_format
     if suggested is not None:
         read = f"{number(suggested.read)} of {size(suggested.lines, 'line')}"
+        if source.parsed > source.rejected:
+            page.words("more fields", "stand behind the last, which is read as all of them")
         page.words("suggestion", f"a start that reads {read}; correct what it takes for what:")
         page.whole(f"logscan analyze --log-format {_shell(suggested.log_format)} {_shell(source.uri)}")
     keys = source.suggested_keys
