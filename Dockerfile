@@ -11,6 +11,6 @@ FROM registry.k8s.io/kubectl:v1.34.1 AS kubectl
 FROM python:3.13-slim
 COPY --from=kubectl /bin/kubectl /usr/local/bin/kubectl
 COPY --from=build /logscan /logscan
-ENV PATH=/logscan/bin:$PATH XDG_CACHE_HOME=/tmp PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/logscan/bin:$PATH HOME=/tmp XDG_CACHE_HOME=/tmp PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 ENTRYPOINT ["logscan"]

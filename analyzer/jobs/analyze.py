@@ -123,7 +123,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         A folder, or the URL of a bucket, that says what was read before and keeps what is read now: only what is new
         is read, and the report is of all that the state holds.
     window
-        With a state: only its last hours count, so long.
+        With a state: only its last hours count, so long; of names with dates no others are looked for, but two days.
     workers
         Threads that scan, or processes with ``dask``; default: the processors that this process may use.
     cluster_engine
@@ -178,6 +178,10 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     span = time_span(since, until)
     _check_state(state, span, window)
     threads = thread_count(workers)
+    if window is not None:
+        from analyzer.runs.increment import listed_for  # noqa: PLC0415 - only with a state
+
+        span = listed_for(window)
     sources, known = find(names_of(source), span), given.formats()
     read: WasRead
     with notebook_bar(progress) as watched:

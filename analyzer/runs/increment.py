@@ -25,7 +25,7 @@ from analyzer.runs.recorder import Recorder, counted
 from analyzer.runs.run import Run, labelled_senders
 from analyzer.runs.threads import thread_count
 from analyzer.state.changes import ENDED, find_changes
-from analyzer.state.state import now, opened, renumbered
+from analyzer.state.state import SETTLED, now, opened, renumbered
 from analyzer.tables.merge import tables_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
     from analyzer.sources import Source
+    from analyzer.sources.dates import Span
     from analyzer.state.changes import Change, Changes
     from analyzer.state.state import Frames, State
     from analyzer.tables import Folds, Tables
@@ -198,6 +199,11 @@ def read_increment(  # noqa: PLR0913 - what a run needs, and the state
         frames = state.tables() or cells.take()[0]
     since = None if window is None else _hour(now() - window)
     return Increment(url, run, state, frames, since, changes, notes)
+
+
+def listed_for(window: timedelta) -> Span:
+    """Of when logs in folders by date are looked for: of the window, and as far back as one can be read anew."""
+    return now() - max(window, SETTLED), None
 
 
 def made_with(labels: Classifier, log_format: str | None, rules: Sequence[Path]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,14 @@ from increments import cri, facts, log_text, read
 
 from analyzer.sources import reading
 from analyzer.state import changes
+from analyzer.state.state import now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from state_places import Place
+
+    from analyzer.report.model import Report
 
 
 @pytest.fixture(params=[2048, 256 << 10], ids=["goes on", "read anew"])
@@ -61,3 +65,25 @@ def test_logs_that_come_and_grow(tmp_path: Path, place: Place) -> None:
     again = read(place.url, logs)
     assert again.input.sources == []
     assert facts(again) == facts(split)
+
+
+def test_folders_by_hour_are_listed_for_the_window(tmp_path: Path, place: Place) -> None:
+    """With a window the folders of other days are left alone; without one all are read, each log once."""
+    for hours in (1, 30, 24 * 10):
+        at = now() - timedelta(hours=hours)
+        folder = tmp_path / f"{at:%Y/%m/%d/%H}"
+        folder.mkdir(parents=True)
+        (folder / "a.log").write_bytes(log_text(hours, 20, begin=at, every=1))
+    name = tmp_path / "{:%Y/%m/%d/%H}"
+    assert _known(read(place.url, name, window=timedelta(hours=24))) == (2, 2)
+    assert _known(read(place.url, name, window=timedelta(days=11))) == (3, 1)
+    assert _known(read(place.url, name, window=timedelta(hours=1))) == (3, 0)
+    whole = read(place.url, name)
+    assert _known(whole) == (3, 0)
+    assert facts(whole) == facts(read(None, name))
+
+
+def _known(report: Report) -> tuple[int, int]:
+    """How many logs the state has, and how many of them this run read."""
+    assert report.input.state is not None
+    return report.input.state.logs, report.input.state.new
