@@ -51,6 +51,9 @@ TOTALS = (
 #: What the log tells of rejections: totals that are also counted by address.
 REFUSED = ("status_429", "status_503", "limit_req_rejected", "limit_conn_rejected")
 
+#: The visitor's own address, in rows that say it already.
+CLIENT = "client"
+
 _SAID = ("limit_req", "limit_conn")
 #: Frames of rejections by address that are added up at once.
 _FRAMES = 64
@@ -150,7 +153,8 @@ class LimitTable:
         asked = [known, zones(rows), *(rows[name] for name in ("request_time",) if name in rows.columns)]
         self._logged.add(source, marks.with_columns(asked), exact_times=exact_times)
         if tells_clients(rows):
-            told = rows.with_columns(clients_of(rows, self._trusted))
+            clients = rows[CLIENT] if CLIENT in rows.columns else clients_of(rows, self._trusted)
+            told = rows.with_columns(clients.alias("address"))
             self._clients.add(source, self._clients.addresses.add(told).with_columns(asked), exact_times=exact_times)
         if not exact_times:
             self._totals["whole_seconds"] += rows.height

@@ -145,7 +145,7 @@ def _widened(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     rows = rows.drop("bucket_seconds")
     key = [column for column in _SUMMED["timeline"] if column in rows.columns]
     for seconds in BUCKET_SECONDS[BUCKET_SECONDS.index(widest) :]:
-        rows = rows.with_columns(bucket(seconds)).group_by(key).agg(pl.exclude(key).sum())
+        rows = rows.lazy().with_columns(bucket(seconds)).group_by(key).agg(pl.exclude(key).sum()).collect()
         if rows.height <= MOST:
             break
     return rows, seconds

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analyzer.addresses.forwarded import Trusted
 from analyzer.parsing.schema import TIME
 from analyzer.tables import chains, loads, timeline
 from analyzer.tables.address_table import COUNT, new_address_table, sums_of
 from analyzer.tables.columns import complete, name_signals
 from analyzer.tables.fold import CONSIDERED, ENTRANCES
-from analyzer.tables.limited import clients_of, tells_clients
+from analyzer.tables.limited import CLIENT
 from analyzer.tables.merge import PLACE, names_of_totals
 
 if TYPE_CHECKING:
@@ -32,7 +31,10 @@ _HIGH = 1 << 32
 
 
 class Cell(NamedTuple):
-    """Some rows of a stream, all of one hour (its start in milliseconds; None without a time)."""
+    """Some rows of a stream, all of one hour (its start in milliseconds; None without a time).
+
+    They have a column `CLIENT` where the log tells of others behind the logged address.
+    """
 
     stream: int
     hour: int | None
@@ -73,9 +75,9 @@ def _tables(cells: Sequence[Cell], labels: Labels) -> Iterator[tuple[str, pl.Dat
     yield "entries", _entries(rows, addresses.since(0))
     for cell, tag, count in rows.filter(pl.col("request") > 0).group_by(_CELL, "request").len().iter_rows():
         yield "totals", _totals(cell, names_of_totals(name_signals({tag: count})))
-    if not tells_clients(rows):
+    if CLIENT not in rows.columns:
         return
-    yield "clients", sums_of(rows.with_columns(clients_of(rows, Trusted.proxies(labels.label))), _CELL, "address")
+    yield "clients", sums_of(rows.with_columns(rows[CLIENT].alias("address")), _CELL, "address")
     first = 0
     for cell, height in enumerate(heights):
         table = chains.ChainTable(labels)
