@@ -13,7 +13,7 @@ from topologies import SCENARIOS, simulate
 
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.ranges import format_addresses, to_number
-from analyzer.readings.proxies import SUSPECTED, infer, suspicions
+from analyzer.readings.proxies import infer, suspicions
 
 TARGET = 0.98
 PLAN = {3_000: 3, 30_000: 1}
@@ -159,7 +159,21 @@ def test_suspicions_are_listed() -> None:
         for each in suspicions(infer_of(simulate(*case)), top=5)
     ]
     assert found
-    assert all(SUSPECTED <= each.confidence <= 0.9 and each.evidence for each in found)
+    assert all(0.4 <= each.confidence <= 0.9 and each.evidence for each in found)
+
+
+def test_a_suspicion_begins_at_four_tenths() -> None:
+    """Below it nothing is named; what was inferred stands among the classes."""
+    table = pl.DataFrame(
+        {
+            "address": pl.Series([1, 2, 3], dtype=pl.UInt128),
+            "requests": [10, 20, 30],
+            "confidence": [0.39, 0.41, 0.95],
+            "kind": ["public", "public", "inferred"],
+            "evidence": [None, "40 user agents", "90 user agents"],
+        }
+    )
+    assert [(each.requests, each.confidence) for each in suspicions(table, top=0)] == [(20, 0.41)]
 
 
 @pytest.mark.parametrize("rows", [[], [None], ["198.51.100.7"], ["81.2.69.142"], ["10.0.0.1"]])

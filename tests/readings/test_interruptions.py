@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
 
 from analyzer.readings.interruptions import Presence, presence
 from analyzer.tables.loads import BUCKET_SECONDS
@@ -72,6 +74,16 @@ def test_a_trickle_is_no_traffic() -> None:
     counts = traffic(3)
     counts[60:90, 1] = 1
     assert told(found(counts)) == [("n1", "away", 600, 300)]
+
+
+@pytest.mark.parametrize(("each", "is_told"), [(38, False), (39, True)])
+def test_a_stretch_is_told_from_one_in_a_million(each: int, *, is_told: bool) -> None:
+    """The bound: for 200 cells, exp(-n) that n requests all stayed away by chance is less than 1e-6 from n = 19.1 on."""
+    counts = np.full((100, 2), each)
+    counts[50, 1] = 0
+    expected = each * 99 / 199  # the usual share of the group that was away, of the bucket that it missed
+    assert (expected > math.log(1e6 * 200)) is is_told
+    assert bool(told(found(counts))) is is_told
 
 
 def test_a_silence_of_all_is_nobodys() -> None:

@@ -117,6 +117,21 @@ def test_a_state_forgets_hours_and_logs_that_are_gone(tmp_path: Path, place: Pla
     assert summary(place.url).rows == 0
 
 
+def test_a_state_forgets_up_to_a_whole_hour(tmp_path: Path) -> None:
+    """The hour that begins at the moment named stays, the one before goes."""
+    log, state = tmp_path / "access.log", str(tmp_path / "state")
+    log.write_bytes(log_text(1, 600))
+    read(state, log)
+    first, last = summary(state).first_hour, summary(state).last_hour
+    assert first is not None
+    assert last is not None
+    assert last > first
+    with opened(state, print) as written:
+        assert written.forget(first) == (0, 0)
+        assert written.forget(first + timedelta(hours=1))[0] > 0
+    assert summary(state).first_hour == first + timedelta(hours=1)
+
+
 def test_what_a_log_counts_as_is_said_when_it_changes(tmp_path: Path) -> None:
     """Addresses are judged by the rules of the last run; that the timeline is not, the report says."""
     log, state = tmp_path / "access.log", tmp_path / "state"
