@@ -1,6 +1,6 @@
 """Where rule files lie and how one is read: those of the folders in `FOLDERS` and whatever ``--rules`` adds.
 
-What a file of each folder means is known to the room that uses it; this module only finds files and parses TOML.
+What a file of each folder means is known to the package that uses it; this module only finds files and parses TOML.
 """
 
 from __future__ import annotations

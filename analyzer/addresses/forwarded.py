@@ -29,8 +29,7 @@ CHARACTERS = 2048
 BROADCAST = MAPPED | 0xFFFF_FFFF
 """255.255.255.255, which nginx takes for no address."""
 
-ORIGINS = ("remote_addr", "realip_remote_addr", "proxy_protocol_addr", "x_forwarded_for")
-Origin = pl.Enum(ORIGINS)
+ClientFrom = pl.Enum(["remote_addr", "realip_remote_addr", "proxy_protocol_addr", "x_forwarded_for"])
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])?"
 _IPV4 = rf"^0*{_OCTET}(?:\.0*{_OCTET}){{3}}$"
@@ -250,8 +249,8 @@ def effective_client(rows: pl.DataFrame, trusted: Trusted) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``client_address`` (UInt128), the remote address where nothing better is known; ``client_from`` (Enum of
-        `ORIGINS`): where it stands, in the remote address before all others.
+        ``client_address`` (UInt128), the remote address where nothing better is known; ``client_from``
+        (`ClientFrom`): where it stands, in the remote address before all others.
     """
     logged: dict[str, pl.DataType] = {"peer": _NUMBER, "proxied": _NUMBER, "chain": pl.String()}
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in logged.items() if name not in rows.columns]
@@ -269,12 +268,12 @@ def effective_client(rows: pl.DataFrame, trusted: Trusted) -> pl.DataFrame:
     client = pl.when(silent).then("address").otherwise(pl.coalesce("client", "address"))
     origin = (
         pl.when(client.eq_missing(pl.col("address")))
-        .then(pl.lit("remote_addr", Origin))
+        .then(pl.lit("remote_addr", ClientFrom))
         .when(pl.col("position") > 0)
-        .then(pl.lit("x_forwarded_for", Origin))
+        .then(pl.lit("x_forwarded_for", ClientFrom))
         .when("proxied")
-        .then(pl.lit("proxy_protocol_addr", Origin))
-        .otherwise(pl.lit("realip_remote_addr", Origin))
+        .then(pl.lit("proxy_protocol_addr", ClientFrom))
+        .otherwise(pl.lit("realip_remote_addr", ClientFrom))
     )
     return frame.select(client.alias("client_address"), origin.alias("client_from"))
 

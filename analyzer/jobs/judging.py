@@ -1,4 +1,4 @@
-"""The last rooms of the house: from the tables of what was read to a report with its findings."""
+"""From the tables of what was read to a report with its findings."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from polars.io.plugins import register_io_source
 from analyzer.addresses.forwarded import Trusted
 from analyzer.errors import UsageError
 from analyzer.jobs.given import Given, names_of, time_span
-from analyzer.runs.row_reading import Reading
+from analyzer.runs.row_reading import RowReader
 from analyzer.runs.row_scan import COLUMNS
 from analyzer.runs.threads import thread_count
 from analyzer.sources import find
@@ -142,7 +142,7 @@ def scan(  # noqa: PLR0913 - the options of the command line
     def trusted() -> Trusted:
         return Trusted.proxies(given.classifier().label)
 
-    reading = Reading(
+    reader = RowReader(
         find(names_of(source), span),
         given.formats(),
         given.cluster,
@@ -151,7 +151,7 @@ def scan(  # noqa: PLR0913 - the options of the command line
         thread_count(workers),
         in_order=in_order,
     )
-    frame = register_io_source(reading.frames, schema=COLUMNS, is_pure=True, explain_name="logscan")
+    frame = register_io_source(reader.frames, schema=COLUMNS, is_pure=True, explain_name="logscan")
     if span[0] is not None:
         frame = frame.filter(pl.col("time") >= span[0])
     return frame if span[1] is None else frame.filter(pl.col("time") < span[1])

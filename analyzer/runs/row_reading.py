@@ -41,7 +41,7 @@ _FEW = 100_000
 
 
 @dataclass
-class Reading:
+class RowReader:
     """What all queries on a LazyFrame share; each reads the logs anew, whatever another is about.
 
     `trusted` says whose word is taken on who a visitor is. Plain files are `in_order` of time where somebody says so.
@@ -122,18 +122,18 @@ class Reading:
 class _Query:
     """One query, and what was read for it so far."""
 
-    def __init__(self, reading: Reading, columns: list[str], predicate: pl.Expr | None, n_rows: int | None) -> None:
-        self._reading = reading
+    def __init__(self, reader: RowReader, columns: list[str], predicate: pl.Expr | None, n_rows: int | None) -> None:
+        self._reader = reader
         self._columns = columns
         self._predicate = predicate
         self.left = n_rows
-        self.workers = 1 if n_rows is not None and n_rows <= _FEW else reading.workers
+        self.workers = 1 if n_rows is not None and n_rows <= _FEW else reader.workers
         self._range = TimeRange() if predicate is None else time_range(predicate)
         roots = () if predicate is None else predicate.meta.root_names()
         # `time` costs next to nothing, and the next query may ask for a range of it.
         needed = dict.fromkeys(("time", *columns, *roots))
         self._wanted = Wanted(
-            tuple(needed), reading.cluster, reading.trusted, self._finish if n_rows is None else _as_it_is
+            tuple(needed), reader.cluster, reader.trusted, self._finish if n_rows is None else _as_it_is
         )
         self._first: dict[int, RejectedSample] = {}
 
@@ -151,14 +151,14 @@ class _Query:
         """Read a piece; runs on a thread."""
         if work.piece is None:
             return None
-        piece, seen = work.piece, self._reading.seen
+        piece, seen = work.piece, self._reader.seen
         # Rows passed over count where the first so many are wanted.
         if isinstance(piece, Piece) and self.left is None and self._range != TimeRange():
             if seen.outside(piece, self._range):
                 return Scanned()
-            if self._reading.in_order and self._is_outside(piece, work):
+            if self._reader.in_order and self._is_outside(piece, work):
                 return Scanned()
-        scan = RowScan(work, self._reading.known, self._wanted)
+        scan = RowScan(work, self._reader.known, self._wanted)
         scanned = scan.scan()
         if isinstance(piece, Piece) and scanned.error is None:
             seen.add(piece, (min(scan.moments), max(scan.moments)) if scan.moments else None)
@@ -168,15 +168,15 @@ class _Query:
         """Whether no row of the piece is within the range where its file is in order of time."""
         if (key := file_of(piece)) is None or not isinstance(piece.content, tuple):
             return False
-        wanted = Wanted(("time",), None, self._reading.trusted, _as_it_is)
+        wanted = Wanted(("time",), None, self._reader.trusted, _as_it_is)
 
         def look(part: Piece) -> tuple[int, int] | None:
-            scan = RowScan(work._replace(piece=part), self._reading.known, wanted)
+            scan = RowScan(work._replace(piece=part), self._reader.known, wanted)
             scan.scan()
             return (min(scan.moments), max(scan.moments)) if scan.moments else None
 
-        orders = self._reading.orders
-        with self._reading.looking:
+        orders = self._reader.orders
+        with self._reader.looking:
             if key not in orders:
                 orders[key] = TimeOrder(piece.content[0], look)
         return orders[key].outside(piece, self._range)
@@ -198,12 +198,12 @@ class _Query:
         for part in log.count(scanned, keep_rejected=False):
             for sample in log.samples(work.shape, part.first[:1], before):
                 self._first.setdefault(log.number, sample)
-        if self._reading.on_unreadable == "raise":
+        if self._reader.on_unreadable == "raise":
             self.tell(log)
 
     def tell(self, log: Log) -> None:
         """Say what of a log could not be read so far, in the way that was asked for."""
-        way = self._reading.on_unreadable
+        way = self._reader.on_unreadable
         if log.reader is None:
             if way != "ignore":
                 raise SourceError(f"{log.source.uri}: {log.error}")

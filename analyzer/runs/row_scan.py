@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analyzer.addresses.forwarded import Origin as ClientFrom
-from analyzer.addresses.forwarded import address_texts, effective_client
+from analyzer.addresses.forwarded import ClientFrom, address_texts, effective_client
 from analyzer.parsing.batches import Batch
 from analyzer.parsing.origin import Origin
 from analyzer.parsing.schema import SCHEMA, Kind, Output, outputs

@@ -78,7 +78,7 @@ def test_a_trickle_is_no_traffic() -> None:
 
 @pytest.mark.parametrize(("each", "is_told"), [(38, False), (39, True)])
 def test_a_stretch_is_told_from_one_in_a_million(each: int, *, is_told: bool) -> None:
-    """The bound: for 200 cells, exp(-n) that n requests all stayed away by chance is less than 1e-6 from n = 19.1 on."""
+    """For 200 cells, that n requests all stay away by chance, exp(-n), is less than 1e-6 from n = 19.1 on."""
     counts = np.full((100, 2), each)
     counts[50, 1] = 0
     expected = each * 99 / 199  # the usual share of the group that was away, of the bucket that it missed
