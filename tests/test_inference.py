@@ -16,7 +16,7 @@ from analyzer.addresses.ranges import format_addresses, to_number
 from analyzer.readings.proxies import infer, suspicions
 
 TARGET = 0.98
-PLAN = {3_000: 3, 30_000: 1}
+PLAN = {3_000: 3, 10_000: 1}
 #: What a log does not tell, see benchmarks/topologies.md: shares that happen to be equal, or happen not to be.
 UNDECIDED = {
     "cluster-api",
