@@ -12,7 +12,7 @@ import typer
 
 from analyzer.commands import options
 from analyzer.commands.app import Command, app
-from analyzer.commands.output import DONE, GATE_MISSED, NOTHING_READ, UNREADABLE, say, show, write_text
+from analyzer.commands.output import DONE, GATE_MISSED, NOTHING_READ, UNREADABLE, deliver, say, say_broken
 from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
         os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
     from analyzer.jobs.analyze import analyze as run  # noqa: PLC0415
     from analyzer.jobs.progress import progress_bar  # noqa: PLC0415
+    from analyzer.report import write_report  # noqa: PLC0415
     from analyzer.runs.rejects import is_one_of  # noqa: PLC0415
 
     # Polars' handler would have a read that Ctrl-C interrupts begin anew, and wait for the next line.
@@ -150,7 +151,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
         raise UsageError(f"--output: expected a file that is not read or written otherwise, got {output}")
     for note in report.input.state.notes if report.input.state is not None else ():
         say(f"note: {note}")
-    _write(report, format_.value, output)
+    deliver(write_report(report, format_.value, None if output else sys.stdout), output)
     return _status(report, fail_under, fail_on or ())
 
 
@@ -159,15 +160,6 @@ def _note_portable_scanner() -> None:
 
     if not use_native():
         say("note: reading with the portable scanner, which is slower; reinstall with a C compiler for the native one")
-
-
-def _write(report: Report, format_name: str, output: Path | None) -> None:
-    from analyzer.report import write_report  # noqa: PLC0415
-
-    if output is None:
-        show(write_report(report, format_name, sys.stdout))
-    else:
-        write_text(write_report(report, format_name), output)
 
 
 def _check_gates(fail_on: Sequence[str], rules: Sequence[Path]) -> None:
@@ -185,10 +177,7 @@ def _status(report: Report, fail_under: float | None, fail_on: Sequence[str]) ->
     """The exit code, with a line on stderr where it is not 0."""
     from analyzer.report.unread import nothing_read  # noqa: PLC0415
 
-    broken = [row for row in report.input.sources if row.error]
-    for row in broken:
-        say(f"{'standard input' if row.uri == '-' else row.uri}: {row.error}")
-    if broken:
+    if say_broken(report.input.sources):
         return UNREADABLE
     nothing_new = report.input.state is not None and not report.input.lines
     if report.input.parsed == 0 and not nothing_new:

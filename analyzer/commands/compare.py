@@ -11,7 +11,7 @@ import typer
 
 from analyzer.commands import options
 from analyzer.commands.app import Command, app
-from analyzer.commands.output import DONE, show, write_text
+from analyzer.commands.output import DONE, deliver
 from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,9 +74,5 @@ def compare(  # noqa: PLR0913, PLR0917 - what a user may say
     else:
         hint = "quote globs and name folders; more logs of one path are compared with --layers"
         raise UsageError(f"compare: expected BEFORE and AFTER, got {len(source)}", hint)
-    text = render(found, format_.value, None if output else sys.stdout)
-    if output is None:
-        show(text)
-    else:
-        write_text(text, output)
+    deliver(render(found, format_.value, None if output else sys.stdout), output)
     return DONE

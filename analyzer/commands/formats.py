@@ -10,7 +10,7 @@ import typer
 
 from analyzer.commands import options
 from analyzer.commands.app import app
-from analyzer.commands.output import DONE, NOTHING_READ, UNREADABLE, say, show
+from analyzer.commands.output import DONE, NOTHING_READ, UNREADABLE, say, say_broken, show
 
 
 @app.command()
@@ -34,10 +34,7 @@ def formats(
     signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003 - as in analyze
     found = describe(name or (), log_format=log_format, rules=rules or ())
     show(render(found, format_.value, sys.stdout))
-    broken = [source for source in found.sources if source.error]
-    for source in broken:
-        say(f"{'standard input' if source.uri == '-' else source.uri}: {source.error}")
-    if broken:
+    if say_broken(found.sources):
         return UNREADABLE
     if found.sources and not any(source.parsed for source in found.sources):
         is_empty = not any(source.lines for source in found.sources)

@@ -9,8 +9,15 @@ import tempfile
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from analyzer.report.description import SourceFound
+    from analyzer.report.model import SourceRow
 
 DONE, GATE_MISSED, UNREADABLE, NOTHING_READ = range(4)
 
@@ -25,14 +32,25 @@ def say(message: str, hint: str | None = None) -> None:
             print(f"  hint: {printable(hint)}", file=sys.stderr)
 
 
-def write_text(text: str, output: Path) -> None:
-    """Write a file, whole or not at all.
+def say_broken(sources: Iterable[SourceRow | SourceFound]) -> bool:
+    """Say on stderr which sources could not be read to their end; return whether any could not."""
+    broken = [source for source in sources if source.error]
+    for source in broken:
+        say(f"{'standard input' if source.uri == '-' else source.uri}: {source.error}")
+    return bool(broken)
+
+
+def deliver(text: str, output: Path | None) -> None:
+    """Write to stdout, or a file, whole or not at all.
 
     Raises
     ------
     UsageError
-        If it cannot be written.
+        If the file cannot be written.
     """
+    if output is None:
+        show(text)
+        return
     try:
         if output.exists() and not output.is_file():  # a pipe or a device stays what it is
             output.write_text(text, encoding="utf-8")

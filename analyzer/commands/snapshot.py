@@ -9,7 +9,7 @@ import typer
 
 from analyzer.commands import options
 from analyzer.commands.app import app
-from analyzer.commands.output import DONE, say, show, write_text
+from analyzer.commands.output import DONE, deliver, say
 
 
 @app.command()
@@ -28,10 +28,7 @@ def snapshot(  # noqa: PLR0913, PLR0917 - what a user may say
     from analyzer.jobs.snapshot import take  # noqa: PLC0415
 
     found = take(kubectl=kubectl, context=context, kubeconfig=kubeconfig, controllers=controller or ())
-    if output is None:
-        show(found.text)
-    else:
-        write_text(found.text, output)
+    deliver(found.text, output)
     if not quiet:
         say(f"snapshot: {found.summary()}")
     for each in found.missing:

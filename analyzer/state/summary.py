@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
 
+SCHEMA = "logscan.state/1"
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     """The requests of a day, and the addresses that they came from; `day` is None for those without a time."""
@@ -23,14 +26,15 @@ class Day:
     addresses: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """A state.
+    """A state; as JSON of the schema `SCHEMA`.
 
     `settled_logs` are those of which a part can no longer be taken out; `waiting_bytes` stand behind the last whole
     line of logs; `made_with` are digests of rules and formats.
     """
 
+    schema: str = field(default=SCHEMA, init=False)
     url: str
     written_by: str
     written: str

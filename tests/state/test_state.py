@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from command import logscan
 from increments import BEGIN, facts, log_text, read
 from polars.testing import assert_frame_equal
 
@@ -115,6 +116,21 @@ def test_a_state_forgets_hours_and_logs_that_are_gone(tmp_path: Path, place: Pla
     with opened(place.url, print) as written:
         assert written.forget(now() + timedelta(days=2))[1] == 2
     assert summary(place.url).rows == 0
+
+
+def test_what_a_state_holds_as_json(tmp_path: Path) -> None:
+    """The command says what the summary does, under a schema of its own."""
+    log, state = tmp_path / "access.log", str(tmp_path / "state")
+    log.write_bytes(log_text(1, 50))
+    report = read(state, log)
+    shown = logscan("state", "show", state, "--format", "json", cwd=tmp_path)
+    assert (shown.status, shown.stderr) == (0, "")
+    found = orjson.loads(shown.stdout)
+    assert (found["schema"], found["url"]) == ("logscan.state/1", state)
+    assert {name: found[name] for name in ("lines", "parsed", "rejected")} == {
+        name: getattr(report.input, name) for name in ("lines", "parsed", "rejected")
+    }
+    assert sum(day["requests"] for day in found["days"]) == report.preservation.requests
 
 
 def test_a_state_forgets_up_to_a_whole_hour(tmp_path: Path) -> None:
