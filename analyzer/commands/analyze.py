@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from analyzer.commands import options
 from analyzer.commands.app import Command, app
@@ -17,6 +14,7 @@ from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from analyzer.findings.model import Finding
     from analyzer.report.model import Report
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
 @app.command(cls=Command)
 def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     source: options.Sources,
-    format_: Annotated[
-        options.OutputFormat, typer.Option("--format", help="How the report is written.")
-    ] = options.OutputFormat.TABLE,
+    format_: options.ReportFormat = options.OutputFormat.TABLE,
     output: options.Output = None,
     cluster: options.ClusterFile = None,
     controller: options.Controller = None,
@@ -44,51 +40,19 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     since: options.Since = None,
     until: options.Until = None,
     by: options.By = None,
-    limit_rps: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N", help="Try ingress-nginx's limit-rps: N beside the shipped limits. Repeatable."),
-    ] = None,
-    limit_rpm: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="Try ingress-nginx's limit-rpm: N. Repeatable.")
-    ] = None,
-    limit_connections: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="Try ingress-nginx's limit-connections: N. Repeatable.")
-    ] = None,
-    limit_burst_multiplier: Annotated[
-        int, typer.Option(metavar="N", help="ingress-nginx's limit-burst-multiplier.")
-    ] = 5,
-    limit_allowlist: Annotated[
-        list[str] | None, typer.Option(metavar="CIDR", help="No limit is for these addresses. Repeatable.")
-    ] = None,
-    limit_harm: Annotated[
-        float, typer.Option(metavar="PCT", help="Suggest a limit that rejects fewer percent of the visitors.")
-    ] = 0.1,
-    kong_limit: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WINDOW:N", help="Try Kong's rate-limiting; several windows by commas. Repeatable."),
-    ] = None,
-    kong_sliding_limit: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SECONDS:N", help="Try Kong's rate-limiting-advanced, sliding. Repeatable."),
-    ] = None,
-    envoy_limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WINDOW:N", help="Try Envoy Gateway's local limit for a client; WINDOW:N/route for all. Repeatable."
-        ),
-    ] = None,
+    limit_rps: options.LimitRps = None,
+    limit_rpm: options.LimitRpm = None,
+    limit_connections: options.LimitConnections = None,
+    limit_burst_multiplier: options.LimitBurstMultiplier = 5,
+    limit_allowlist: options.LimitAllowlist = None,
+    limit_harm: options.LimitHarm = 0.1,
+    kong_limit: options.KongLimit = None,
+    kong_sliding_limit: options.KongSlidingLimit = None,
+    envoy_limit: options.EnvoyLimit = None,
     top: options.Top = 20,
-    rejects: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every line that could not be read there, byte for byte.")
-    ] = None,
-    fail_under: Annotated[
-        float | None,
-        typer.Option(metavar="PCT", min=0, max=100, help="Exit with 1 when fewer percent are preserved."),
-    ] = None,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FINDING|SEVERITY", help="Exit with 1 when there is such a finding. Repeatable."),
-    ] = None,
+    rejects: options.Rejects = None,
+    fail_under: options.FailUnder = None,
+    fail_on: options.FailOn = None,
     state: options.State = None,
     window: options.Window = None,
     workers: options.Workers = None,

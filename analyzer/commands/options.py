@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options of the commands: those that several share, and those of `logscan analyze`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ Sources = Annotated[
         help="A file, a glob, a directory, a URL such as s3://BUCKET/PREFIX/, or - for standard input.",
     ),
 ]
+ReportFormat = Annotated[OutputFormat, typer.Option("--format", help="How the report is written.")]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout, whole or not at all."),
@@ -91,6 +92,45 @@ Since = Annotated[
     str | None, typer.Option(metavar="TIME", help="Only requests from this time on, such as 2026-11-21T07:00Z.")
 ]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only requests before this time.")]
+LimitRps = Annotated[
+    list[int] | None,
+    typer.Option(metavar="N", help="Try ingress-nginx's limit-rps: N beside the shipped limits. Repeatable."),
+]
+LimitRpm = Annotated[list[int] | None, typer.Option(metavar="N", help="Try ingress-nginx's limit-rpm: N. Repeatable.")]
+LimitConnections = Annotated[
+    list[int] | None, typer.Option(metavar="N", help="Try ingress-nginx's limit-connections: N. Repeatable.")
+]
+LimitBurstMultiplier = Annotated[int, typer.Option(metavar="N", help="ingress-nginx's limit-burst-multiplier.")]
+LimitAllowlist = Annotated[
+    list[str] | None, typer.Option(metavar="CIDR", help="No limit is for these addresses. Repeatable.")
+]
+LimitHarm = Annotated[
+    float, typer.Option(metavar="PCT", help="Suggest a limit that rejects fewer percent of the visitors.")
+]
+KongLimit = Annotated[
+    list[str] | None,
+    typer.Option(metavar="WINDOW:N", help="Try Kong's rate-limiting; several windows by commas. Repeatable."),
+]
+KongSlidingLimit = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SECONDS:N", help="Try Kong's rate-limiting-advanced, sliding. Repeatable."),
+]
+EnvoyLimit = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WINDOW:N", help="Try Envoy Gateway's local limit for a client; WINDOW:N/route for all. Repeatable."
+    ),
+]
+Rejects = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write every line that could not be read there, byte for byte.")
+]
+FailUnder = Annotated[
+    float | None, typer.Option(metavar="PCT", min=0, max=100, help="Exit with 1 when fewer percent are preserved.")
+]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FINDING|SEVERITY", help="Exit with 1 when there is such a finding. Repeatable."),
+]
 State = Annotated[
     str | None,
     typer.Option(
