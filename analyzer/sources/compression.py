@@ -192,9 +192,9 @@ _KINDS = (
     Kind("zstd", "frame", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), _zstd),
     Kind("bzip2", "stream", re.compile(rb"BZh[1-9][\x31\x17]"), _bzip2),
     Kind("xz", "stream", re.compile(rb"\xfd7zXZ\0"), _xz),
-    # With a byte order mark, which in UTF-32 two zeros follow; or three letters of ASCII.
-    Kind("utf-16-le", "text", re.compile(rb"\xff\xfe(?!\0\0)|(?:[\t -~]\0){3}"), None),
-    Kind("utf-16-be", "text", re.compile(rb"\xfe\xff|(?:\0[\t -~]){3}"), None),
+    # A byte order mark and a letter of ASCII, for the mark's bytes may begin a line that is broken; or three letters.
+    Kind("utf-16-le", "text", re.compile(rb"\xff\xfe[\t-~]\0|(?:[\t -~]\0){3}"), None),
+    Kind("utf-16-be", "text", re.compile(rb"\xfe\xff\0[\t-~]|(?:\0[\t -~]){3}"), None),
 )
 
 

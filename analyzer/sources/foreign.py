@@ -31,7 +31,11 @@ _FOREIGN = (
     (rb"LPKSHHRH", "a journal of systemd", "journalctl --file FILE -o json | logscan analyze -"),
     (rb"\x1f\x8b|\x28\xb5\x2f\xfd|\xfd7zXZ\x00|BZh[1-9]1AY", "compressed twice", "unpack it once"),
     (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff", "UTF-32", "iconv -f UTF-32 -t UTF-8 FILE | logscan analyze -"),
-    (rb"\xff\xfe|\xfe\xff", "UTF-16 within a compressed file", "unpack it: UTF-16 is read as it stands"),
+    (
+        rb"\xff\xfe[\t-~]\x00|\xfe\xff\x00[\t-~]",
+        "UTF-16 within a compressed file",
+        "unpack it: UTF-16 is read as it stands",
+    ),
 )
 _KNOWN = [(re.compile(pattern), what, remedy) for pattern, what, remedy in _FOREIGN]
 

@@ -46,6 +46,15 @@ def test_utf_16_that_is_broken_loses_no_line(tmp_path: Path) -> None:
     assert (report["lines"], report["parsed"], report["rejected"]) == (3, 1, 2)
 
 
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
+def test_bytes_of_a_mark_before_plain_text_are_a_broken_line(tmp_path: Path, mark: bytes) -> None:
+    """One broken byte pair at the beginning loses a line, not the log."""
+    path = tmp_path / "log"
+    path.write_bytes(mark + f" no UTF-8\n{LINE}\n".encode())
+    report = json.loads(analyzer.analyze(path).to_json())["input"]
+    assert (report["lines"], report["parsed"], report["rejected"]) == (2, 1, 1)
+
+
 def _zip() -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
