@@ -20,6 +20,7 @@ from analyzer.readings.skew import Group, Grouping, Spread
 from analyzer.readings.suggested_limits import SuggestedLimit, Suggestion
 from analyzer.report import write_report
 from analyzer.report.page import Page
+from analyzer.report.sections.addresses import merge
 from analyzer.report.table import lay_out
 
 if TYPE_CHECKING:
@@ -409,3 +410,11 @@ def test_bars_of_groups_are_as_long_as_their_shares(report: Report, width: int) 
     assert lengths[0] == min(24, width - starts[0])
     assert lengths[1] == pytest.approx(lengths[0] * 79 / 160, abs=1)
     assert rows[2].endswith("▏")
+
+
+def test_rules_of_one_kind_are_joined() -> None:
+    """Rules that end alike are told once, and of what was inferred of several addresses the first."""
+    assert merge(["c.json: node a", "c.json: node b"]) == "c.json: node a, b"
+    assert merge(["inferred: 9 user agents", "--lb 10.0.0.1", "inferred: 8 user agents"]) == (
+        "inferred: 9 user agents; --lb 10.0.0.1"
+    )

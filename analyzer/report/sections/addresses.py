@@ -47,9 +47,12 @@ def left_out(reading: Preservation) -> str:
 
 
 def merge(rules: list[str]) -> str:
-    """Join rules that differ in their last word alone: ``podCIDR of worker-1, worker-2``."""
+    """Join rules that differ in their last word alone: ``podCIDR of worker-1, worker-2``; one inferred is enough."""
+    inferred = [rule for rule in rules if rule.startswith("inferred: ")]
     merged: dict[str, list[str]] = {}
     for rule in rules:
+        if rule in inferred[1:]:
+            continue
         start, _, end = rule.rpartition(" ")
         merged.setdefault(start, []).append(end)
     return "; ".join(f"{start} {', '.join(ends)}".strip() for start, ends in merged.items())
