@@ -29,6 +29,7 @@ setup(
             "analyzer.parsing._scanner": "analyzer/parsing/scanner.c",
             "analyzer.tables._limit_req": "analyzer/tables/limit_req.c",
             "analyzer.tables._address_table": "analyzer/tables/address_table.c",
+            "analyzer.tables._chains": "analyzer/tables/chains.c",
             "analyzer.tables._loads": "analyzer/tables/loads.c",
             "analyzer.tables._policies": "analyzer/tables/policies.c",
             "analyzer.tables._timeline": "analyzer/tables/timeline.c",

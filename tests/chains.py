@@ -9,13 +9,14 @@ import polars as pl
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.addresses.ranges import parse_addresses
 from analyzer.tables.address_table import PortableAddressTable
-from analyzer.tables.chains import Chains, ChainTable
+from analyzer.tables.chain_table import new_chain_table
 from analyzer.tables.columns import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from analyzer.addresses.ranges import NetworkRule
+    from analyzer.tables.chains import Chains
 
 NODE, LB, EDGE, POD = "10.0.0.10", "10.9.0.1", "81.2.70.9", "10.244.1.9"
 ANN, BOB, CID, MAL = "81.2.69.142", "2a02:cf40::7", "81.2.69.160", "89.160.20.112"
@@ -63,7 +64,7 @@ def logged_by(requests: Iterable[Request]) -> list[str]:
 def table(requests: Iterable[Request], classifier: Classifier = CLASSIFIER) -> Chains:
     """Make the table of requests; logged is what any of them says something of."""
     requests = list(requests)
-    found = ChainTable(classifier)
+    found = new_chain_table(classifier)
     found.add(frame(requests, logged_by(requests)))
     return found.table()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from analyzer.addresses.forwarded import Trusted
+from hypothesis import strategies as st
+
+from analyzer.addresses.forwarded import CHARACTERS, Trusted
 from analyzer.addresses.ranges import RangeTable, network_ranges
 
 if TYPE_CHECKING:
@@ -14,6 +16,41 @@ if TYPE_CHECKING:
 MAPPED = 0xFFFF << 32
 DIGITS = "0123456789"
 Trusts = Callable[[int | None], bool]
+
+
+SHAPES = [
+    "1.2.3.4", "1..2.03", "...", "0000000000000000000000001.2.3.4", "255.255.255.255", "255.255.255.254", "256.1.1.1",
+    "1.2.3", "1.2.3.4.5", "1.2.3.4:80", "1.2.3.4:0", "1.2.3.4:00080", "1.2.3.4:65535", "1.2.3.4:65536", "1.2.3.4:",
+    "1.2.3.4:99999999999999999999", "1.2.3.4:80:80", "[1.2.3.4]:80", "[1.2.3.4]", "...:80", "::", ":", ":::", "::1",
+    "[::1]", "[::1]:80", "[::1]:0", "[::1]80", "[::1", "[]:80", "[[::1]]:80", "[::1]]:80", "::1:80", "1::", "1::2:",
+    "1:2:", ":1::2", ":1:2", ":1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:", "1:2:3:4:5:6:7:8:",
+    "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "::1:2:3:4:5:6:7:8", "1:2:3:4:5:6::8", "1::3::5", "12345::", "::12345",
+    "::ffff:1.2.3.4", "::FFFF:1.2.3.4", "::ffff:255.255.255.255", "::1.2.3.4", ":1.2.3.4", "1:2:3:4:5:6:1.2.3.4",
+    "1:2:3:4:5:6:7:1.2.3.4", "::ffff:00001.2.3.4", "::ffff:0001.2.3.4", "::ffff:.2.3.4", "::ffff:1..3.4",
+    "::ffff:a.2.3.4", "::1.2.3.4:80", "[::ffff:1.2.3.4]:80", "1.2.3.4::", "fe80::1%eth0", "unknown", "_hidden", "-", "",
+    "\u0661.2.3.4", "1.2.3.4\n", "1.2.3.4\t", "\\x221.2.3.4", "for=1.2.3.4", "2001:DB8::aB", "::g", "localhost",
+]  # fmt: skip
+ENTRY = st.one_of(
+    st.sampled_from(SHAPES),
+    st.sampled_from(["10.0.0.1", "10.9.8.7", "198.51.100.7", "2001:db8::1", "fd00::5", "::ffff:10.0.0.2"]),
+    st.ip_addresses().map(str),
+    st.text("0123456789abcdefABCDEF:.[]%", max_size=24),
+)
+CHAIN = st.lists(st.tuples(ENTRY, st.sampled_from([", ", ",", " ", ",,", " , "])), max_size=6).map(
+    lambda parts: "".join(entry + separator for entry, separator in parts).strip(" ")
+)
+#: Chains that are written to cost much.
+HOSTILE = [
+    "x" * 100_000,
+    "x" * 100_000 + ", 8.8.8.8",
+    "8.8.8.8" + "," * 100_000,
+    "1.1.1.1" + " " * CHARACTERS + "8.8.8.8",
+    "\U0001f600" * 10_000 + ",8.8.8.8",
+    "1.1.1.1, " * 20_000 + "\x008.8.8.8",
+    "[" * 5000 + "8.8.8.8" + "]" * 5000,
+    ":" * 5000,
+    "." * 5000 + ":80",
+]
 
 
 class Walked(NamedTuple):

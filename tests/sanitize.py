@@ -27,6 +27,8 @@ TESTS = (
     "tests/tables/test_policies.py",
     "tests/tables/test_replay.py",
     "tests/tables/test_address_table.py",
+    "tests/tables/test_chain_agreement.py",
+    "tests/tables/test_chains.py",
     "tests/tables/test_timeline.py",
     "tests/tables/test_loads.py",
     "tests/tables/test_fold.py",

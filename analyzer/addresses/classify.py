@@ -129,6 +129,11 @@ class Classifier:
             row = row.set(address.is_null(), public + 1)
         return frame.with_columns(self._labels[row].get_columns())
 
+    @property
+    def starts(self) -> pl.Series:
+        """The addresses (UInt128, ascending) at which the answer changes."""
+        return self._table.starts
+
     def fingerprint(self) -> str:
         """What tells whether any address may be something else than to another classifier."""
         told = hashlib.sha256(self._labels.write_csv().encode())

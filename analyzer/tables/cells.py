@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from analyzer.addresses.forwarded import Trusted
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, new_address_table
+from analyzer.tables.clients import CLIENT, new_clients, tells_clients
 from analyzer.tables.fold import Fold
-from analyzer.tables.limited import CLIENT, LimitTable, clients_of, tells_clients
+from analyzer.tables.limited import LimitTable
 from analyzer.tables.merge import LIMIT, PLACE, add_up, frames_of
 from analyzer.tables.small_cells import MOST, MOST_CELLS, Cell, tables_of_cells
 
@@ -73,7 +73,7 @@ class Cells:
         self._goes_on = goes_on
         self._limited: dict[int, _Limited] = {}
         self._open: dict[tuple[int, object], Fold] = {}
-        self._trusted = Trusted.proxies(folds.labels.label)
+        self._visitors = new_clients(folds.labels)
         self._left: dict[int, Left] = {}
         self._small: list[Cell] = []
         self._small_rows = 0
@@ -86,7 +86,7 @@ class Cells:
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one stream (its number), which come in the order of its log."""
         if tells_clients(rows):  # once for limits and tables
-            rows = rows.with_columns(clients_of(rows, self._trusted).alias(CLIENT))
+            rows = rows.with_columns(self._visitors.find(rows).alias(CLIENT))
         hours = _hours(rows)
         if source not in self._limited:
             labels, limits, allowed = self._folds

@@ -29,11 +29,12 @@ import polars as pl
 from analyzer.addresses.networks import CLASSES
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, new_address_table
-from analyzer.tables.chains import Chains, ChainTable, chain_outputs
+from analyzer.tables.chain_table import new_chain_table
+from analyzer.tables.chains import Chains, chain_outputs
 from analyzer.tables.columns import has_exact_times, name_signals, narrow_outputs
 from analyzer.tables.limited import LimitTable, limit_outputs
 from analyzer.tables.loads import READ, Loads, new_load_table
-from analyzer.tables.timeline import Labels, TimelineTable
+from analyzer.tables.timeline import TimelineTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from analyzer.addresses.ranges import RangeTable
     from analyzer.parsing.formats import Layout
     from analyzer.parsing.schema import Output
+    from analyzer.tables.labels import Labels
     from analyzer.tables.limited import Asked
     from analyzer.tables.limits import Limit
 
@@ -111,7 +113,7 @@ class Fold:
     def __init__(self, labels: Labels, limits: Sequence[Limit] = (), allowed: RangeTable | None = None) -> None:
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
-        self._chains = ChainTable(labels)
+        self._chains = new_chain_table(labels)
         self._loads = new_load_table("source", CONSIDERED)
         self._entries = new_load_table("number", ENTRANCES)
         self._labelled = 0  # addresses

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analyzer.addresses.forwarded import Trusted, address_texts, effective_client
 from analyzer.parsing.schema import TIME, Kind, Output
 from analyzer.tables.address_table import NO_ADDRESS, new_address_table
+from analyzer.tables.clients import CLIENT, new_clients, tells_clients
 from analyzer.tables.limit_req import LIMITS
 from analyzer.tables.pooled import PooledTable
 from analyzer.tables.replay import Replay
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from analyzer.addresses.ranges import RangeTable
     from analyzer.parsing.formats import Layout
     from analyzer.tables.address_table import AddressTable
+    from analyzer.tables.labels import Labels
     from analyzer.tables.limits import Limit
-    from analyzer.tables.timeline import Labels
 
 #: What a limit is counted under, by the number in the column ``key``; under the last stand, in place of limits, the
 #: rejections of `REFUSED` that the log itself tells of.
@@ -51,19 +51,10 @@ TOTALS = (
 #: What the log tells of rejections: totals that are also counted by address.
 REFUSED = ("status_429", "status_503", "limit_req_rejected", "limit_conn_rejected")
 
-#: The visitor's own address, in rows that say it already.
-CLIENT = "client"
-
 _SAID = ("limit_req", "limit_conn")
 #: Frames of rejections by address that are added up at once.
 _FRAMES = 64
 _REFUSED: dict[str, pl.DataType] = {"limit": pl.UInt16(), "number": pl.UInt32(), "most": pl.UInt64()}
-_HOPS: dict[str, pl.DataType] = {
-    "peer": pl.UInt128(),
-    "proxied": pl.UInt128(),
-    "single": pl.UInt128(),
-    "chain": pl.String(),
-}
 
 
 def limit_outputs(layout: Layout, *, durations: bool) -> list[Output]:
@@ -143,7 +134,7 @@ class LimitTable:
     ) -> None:
         self._logged = _Counted(limits, addresses, allowed)
         self._clients = _Counted(limits, new_address_table(), allowed)
-        self._trusted = Trusted.proxies(labels.label)
+        self._visitors = new_clients(labels)
         self._totals = dict.fromkeys(TOTALS, 0)
         self._refused: list[pl.DataFrame] = []
 
@@ -153,7 +144,7 @@ class LimitTable:
         asked = [known, zones(rows), *(rows[name] for name in ("request_time",) if name in rows.columns)]
         self._logged.add(source, marks.with_columns(asked), exact_times=exact_times)
         if tells_clients(rows):
-            clients = rows[CLIENT] if CLIENT in rows.columns else clients_of(rows, self._trusted)
+            clients = rows[CLIENT] if CLIENT in rows.columns else self._visitors.find(rows)
             told = rows.with_columns(clients.alias("address"))
             self._clients.add(source, self._clients.addresses.add(told).with_columns(asked), exact_times=exact_times)
         if not exact_times:
@@ -287,28 +278,6 @@ class LimitTable:
         Nothing can be added any more.
         """
         return self._clients.addresses.finish()
-
-
-def tells_clients(rows: pl.DataFrame) -> bool:
-    """Whether there may be somebody else behind the logged address."""
-    return any(name in rows.columns for name in _HOPS)
-
-
-def clients_of(rows: pl.DataFrame, trusted: Trusted) -> pl.Series:
-    """The visitor's own address of each row, or the logged one."""
-    logged = {"address": pl.UInt128(), **_HOPS}
-    absent = [pl.lit(None, dtype).alias(name) for name, dtype in logged.items() if name not in rows.columns]
-    hops = rows.with_columns(absent).select(*logged)
-    # A chain of the logged address alone tells of nobody else.
-    other = (pl.col("single") != pl.col("address")).fill_null(pl.col("single").is_not_null())
-    told = hops.filter(other | pl.any_horizontal(pl.col("peer", "proxied", "chain").is_not_null())).unique()
-    if told.is_empty():
-        return hops["address"]
-    texts = pl.coalesce("chain", address_texts(told["single"]))
-    found = effective_client(told.select("address", "peer", "proxied", texts.alias("chain")), trusted)
-    told = told.with_columns(found["client_address"].alias("client"))
-    joined = hops.join(told, on=["address", *_HOPS], how="left", nulls_equal=True, maintain_order="left")
-    return joined.select(pl.coalesce("client", "address").alias("address")).to_series()
 
 
 def _summed(refused: Sequence[pl.DataFrame]) -> pl.DataFrame:

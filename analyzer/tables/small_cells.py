@@ -13,15 +13,16 @@ import polars as pl
 from analyzer.parsing.schema import TIME
 from analyzer.tables import chains, loads, timeline
 from analyzer.tables.address_table import COUNT, new_address_table, sums_of
+from analyzer.tables.chain_table import new_chain_table
+from analyzer.tables.clients import CLIENT
 from analyzer.tables.columns import complete, name_signals
 from analyzer.tables.fold import CONSIDERED, ENTRANCES
-from analyzer.tables.limited import CLIENT
 from analyzer.tables.merge import PLACE, names_of_totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from analyzer.tables.timeline import Labels
+    from analyzer.tables.labels import Labels
 
 #: Rows that are taken together at most, and cells, because a small frame may keep the memory of a large one.
 MOST, MOST_CELLS = min(chains.ROWS, loads.MOST, timeline.MOST), 256
@@ -80,7 +81,7 @@ def _tables(cells: Sequence[Cell], labels: Labels) -> Iterator[tuple[str, pl.Dat
     yield "clients", sums_of(rows.with_columns(rows[CLIENT].alias("address")), _CELL, "address")
     first = 0
     for cell, height in enumerate(heights):
-        table = chains.ChainTable(labels)
+        table = new_chain_table(labels)
         table.add(rows[first : first + height])
         found, first = table.table(), first + height
         yield "chains", found.rows.with_columns(pl.lit(cell, pl.UInt32()).alias(_CELL))

@@ -6,7 +6,7 @@ with the counter in C where it was built; the portable one does the same with Po
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import polars as pl
 
@@ -16,6 +16,10 @@ from analyzer.parsing.scanner import use_native
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, NO_ADDRESS
 from analyzer.tables.columns import Outcome
+from analyzer.tables.labels import codes
+
+if TYPE_CHECKING:
+    from analyzer.tables.labels import Labels
 
 _NATIVE = compiled("analyzer.tables._timeline")
 
@@ -26,13 +30,6 @@ MOST = 10_000
 
 #: What is read of each row.
 _TIMED = ("time", "outcome", "number")
-
-
-class Labels(Protocol):
-    """Says by ranges what addresses are (`analyzer.addresses.classify.Classifier`)."""
-
-    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Append ``class``, ``in_cluster`` and ``health_probe`` to a frame with a column ``address``."""
 
 
 class Counter(Protocol):
@@ -65,7 +62,7 @@ class TimelineTable:
         nobody = labels.label(pl.DataFrame({"address": [None]}, schema={"address": pl.UInt128()}))
         self._class = cast("pl.Enum", nobody.schema["class"])
         kind = NativeCounter if _NATIVE is not None and use_native() else PortableCounter
-        self._counter: Counter = kind(len(self._class.categories), self._code(nobody).item() | 1)
+        self._counter: Counter = kind(len(self._class.categories), codes(nobody).item() | 1)
 
     @property
     def bucket_seconds(self) -> int:
@@ -75,7 +72,7 @@ class TimelineTable:
     def label(self, addresses: pl.Series) -> None:
         """Take the next addresses by number."""
         if addresses.len():
-            self._counter.label(self._code(self._labels.label(addresses.alias("address").to_frame())))
+            self._counter.label(codes(self._labels.label(addresses.alias("address").to_frame())))
 
     def add(self, rows: pl.DataFrame) -> tuple[int, pl.Series]:
         """Count rows of ``time``, ``outcome`` and ``number`` (of the address), see `Counter.add`.
@@ -92,11 +89,6 @@ class TimelineTable:
     def named(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows with names in place of the numbers of classes."""
         return rows.with_columns(self._class.categories.gather(rows["class"]).cast(self._class).alias("class"))
-
-    def _code(self, labelled: pl.DataFrame) -> pl.Series:
-        skipped = pl.col("health_probe") | pl.col("in_cluster")
-        code = pl.col("class").to_physical().cast(pl.UInt8) * 2 + skipped
-        return labelled.select(code.cast(pl.UInt8)).to_series()
 
 
 class NativeCounter:

@@ -22,7 +22,8 @@ from analyzer.runs.logs import Log
 from analyzer.runs.run import Run
 from analyzer.sources import find
 from analyzer.tables.address_table import new_address_table
-from analyzer.tables.chains import ChainTable, chain_outputs
+from analyzer.tables.chain_table import new_chain_table
+from analyzer.tables.chains import chain_outputs
 from analyzer.tables.columns import narrow_outputs
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from analyzer.parsing.formats import Layout
     from analyzer.parsing.schema import Output
-    from analyzer.tables.timeline import Labels
+    from analyzer.tables.labels import Labels
 
 
 class Addresses:
@@ -38,7 +39,7 @@ class Addresses:
 
     def __init__(self, labels: Labels) -> None:
         self.addresses = new_address_table()
-        self.chains = ChainTable(labels)
+        self.chains = new_chain_table(labels)
         self.rows = 0
 
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:

@@ -12,6 +12,7 @@ from analyzer.parsing.log_format import compile_format
 from analyzer.readings.shares import considered
 from analyzer.readings.trust import LOG_FORMAT, Forged, Hop, Trust, recoverable, summary, trust
 from analyzer.tables import chains
+from analyzer.tables.chain_table import new_chain_table
 from analyzer.tables.columns import Outcome
 
 SAID = {"use_forwarded_headers": "ConfigMap ingress-nginx/controller", "trusted": "default"}
@@ -201,7 +202,7 @@ class TestWithoutThePeer:
     def test_other_formats_hide_how_many_have_a_chain(self) -> None:
         """Where only some lines could hold a chain, few chains show nothing."""
         requests = [Request(ANN, ANN, times=2), Request(BOB, times=50)]
-        found = chains.ChainTable(CLASSIFIER)
+        found = new_chain_table(CLASSIFIER)
         found.add(frame(requests[:1], ["chain"]))
         found.add(frame(requests[1:], []))
         assert trust(found.table(), addresses(requests)).forged_requests == 0
@@ -350,17 +351,24 @@ def test_what_is_recoverable(requests: list[Request], count: int | None) -> None
 class Pods:
     """Knows one live pod besides."""
 
+    pod = addresses([Request(POD)])["address"][0]
+
+    @property
+    def starts(self) -> pl.Series:
+        """Where the answer changes."""
+        own = pl.Series([self.pod, self.pod + 1], dtype=pl.UInt128)
+        return pl.concat([CLASSIFIER.starts.alias(""), own]).unique().sort()
+
     def label(self, labelled: pl.DataFrame) -> pl.DataFrame:
         """Label addresses."""
-        pod = addresses([Request(POD)])["address"][0]
-        is_pod = (pl.col("address") == pod).fill_null(value=False)
+        is_pod = (pl.col("address") == self.pod).fill_null(value=False)
         return CLASSIFIER.label(labelled).with_columns(in_cluster=is_pod)
 
 
 def test_live_pods_are_not_lost() -> None:
     """A pod's own requests are left out of what can be recovered as they are of what is considered."""
     requests = [Request(POD, ANN), Request(NODE, ANN)]
-    found = chains.ChainTable(Pods())
+    found = new_chain_table(Pods())
     found.add(frame(requests, ["chain"]))
     columns = ["address", "requests", "health_probes", "unparsed_requests"]
     assert recoverable(found.table(), Pods().label(addresses(requests).select(columns))) == 1
