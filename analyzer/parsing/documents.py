@@ -61,10 +61,11 @@ _MARKS = {
     b'"eventId"': "event",
     b'"logStreamName"': "event",
     b'"c-ip"': "cloudfront",
+    b'"results"': "insights",
 }
 
 #: Objects whose first member is the array of their records: its elements are values of their own.
-_WRAPPED = re.compile(rb'\{\s*"(?P<kind>events|records)"\s*:\s*\[')
+_WRAPPED = re.compile(rb'\{\s*"(?P<kind>events|records|data)"\s*:\s*\[')
 
 _ARRAY = re.compile(rb'\[\s*\{\s*["}]')
 _SPREAD = re.compile(rb'\{[ \t\r]*\n\s*"')
@@ -85,8 +86,8 @@ def document_kind(head: bytes) -> str | None:
         return None
     wrapped = _WRAPPED.match(text)
     if wrapped:
-        if wrapped["kind"] == b"records":
-            return "records"
+        if wrapped["kind"] != b"events":
+            return wrapped["kind"].decode()
         return "cloudwatch" if _kind(text) == "event" else None
     kind = _kind(text)
     if kind not in {None, "event"}:
@@ -111,6 +112,7 @@ _SHAPES = {
     "cloudwatch": re.compile(rb'(?<!\\)"logEvents"\s*:\s*\['),
     "elasticsearch": re.compile(rb'(?<!\\)"hits"\s*:\s*\{.*?"hits"\s*:\s*\[', re.DOTALL),
     "cloudfront": re.compile(rb'(?<!\\)"time"\s*:\s*"\d\d:\d\d:\d\d"'),
+    "insights": re.compile(rb'(?<!\\)"results"\s*:\s*\[\s*\[\s*\{\s*"field"'),
     "event": re.compile(rb'(?<!\\)"(?:ingestionTime|eventId|logStreamName)"\s*:'),
 }
 
@@ -132,6 +134,7 @@ def records(value: bytes) -> Iterator[Record]:
             "cloudwatch": _cloudwatch,
             "elasticsearch": _elasticsearch,
             "event": _event,
+            "insights": _insights,
         }[kind]
         found = read(_parsed(value, lenient=kind in {"cloudfront", "event"}))
         if found is not None:
@@ -281,12 +284,26 @@ def _event(event: dict[str, Any]) -> Iterable[Record] | None:
     return [Record(_text(event["message"]), origin, _milliseconds(event["timestamp"], 1_000_000))]
 
 
+def _insights(answer: dict[str, Any]) -> Iterable[Record]:
+    """The answer to a query of CloudWatch Logs Insights: of each event the fields that were asked for."""
+    for fields in answer.get("results") or ():
+        named = {field.get("field"): field.get("value") for field in _objects(fields)}
+        if isinstance(named.get("@message"), str):
+            yield Record(
+                _text(named["@message"]), log_stream_origin(named.get("@logStream")), _moment(named.get("@timestamp"))
+            )
+
+
+def _moment(time: object) -> int | None:
+    """A time of UTC that does not say so."""
+    with suppress(ValueError):
+        return int(datetime.fromisoformat(f"{time}+00:00").timestamp() * 1000)
+    return None
+
+
 def _cloudfront(entry: dict[str, Any], value: bytes) -> Iterable[Record]:
     """A record of CloudFront, which may have the day and the time of day apart."""
-    time = None
-    with suppress(ValueError):
-        time = int(datetime.fromisoformat(f"{entry.get('date')}T{entry.get('time')}+00:00").timestamp() * 1000)
-    return [Record(_one_line(value), (), time)]
+    return [Record(_one_line(value), (), _moment(f"{entry.get('date')}T{entry.get('time')}"))]
 
 
 def _elasticsearch(document: dict[str, Any]) -> Iterable[Record] | None:

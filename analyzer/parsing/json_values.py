@@ -28,7 +28,7 @@ _REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _BETWEEN = re.compile(rb"[\s,]*+")
 _SCALAR = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"\s,\]][^\s,\]]*+)(?=[\s,\]])', re.DOTALL)
 #: How what holds the values begins, without blanks: the last brackets of an array are those of its first element.
-_WRAPPERS = (b'{"events":[', b'{"records":[', b"[{", b"[]")
+_WRAPPERS = (b'{"events":[', b'{"records":[', b'{"data":[', b"[{", b"[]")
 
 
 class ValueSplitter:

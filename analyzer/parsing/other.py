@@ -44,6 +44,7 @@ _KINDS = {
     # what is said of a log instead of a line of it: stern, kubectl, the kubelet (pkg/kubelet/kuberuntime/logs/logs.go)
     "collector": (
         r"^(?:[+-] \S+ )?\x{203A} \S+$|^Defaulted container \"|^Found \d+ pods, using pod/|^Error from server "
+        r"|^-- (?:Journal begins at |Logs begin at |Boot [0-9a-f]|Reboot --|No entries --)"  # journalctl
         r"|^unable to retrieve container logs for |^failed to (?:watch file|try resolving symlinks|open log file) "
     ),
     # HAProxy's connection errors (doc/configuration.txt, section 8.2.6, "Error log format")

@@ -30,6 +30,16 @@ _FOREIGN = (
     (rb"SQLite format 3\x00", "an SQLite database", "write its rows out as JSON lines"),
     (rb"LPKSHHRH", "a journal of systemd", "journalctl --file FILE -o json | logscan analyze -"),
     (rb"\x1f\x8b|\x28\xb5\x2f\xfd|\xfd7zXZ\x00|BZh[1-9]1AY", "compressed twice", "unpack it once"),
+    (
+        rb"---\r?\n[\s\S]{0,4000}?\n(?:textPayload|jsonPayload|logName|insertId): ",
+        "YAML, as gcloud logging read writes it",
+        "give gcloud --format=json",
+    ),
+    (
+        rb'"?(?:@?timestamp|_time|time|date|ts|tsNs)"?,(?:[^\n]*,)?"?(?:@?message|_raw|line|log|textPayload)"?[,\r\n]',
+        "a table in CSV",
+        "export the log as JSON, or as text without a heading and quotes",
+    ),
     (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff", "UTF-32", "iconv -f UTF-32 -t UTF-8 FILE | logscan analyze -"),
     (
         rb"\xff\xfe[\t-~]\x00|\xfe\xff\x00[\t-~]",
@@ -37,7 +47,7 @@ _FOREIGN = (
         "unpack it: UTF-16 is read as it stands",
     ),
 )
-_KNOWN = [(re.compile(pattern), what, remedy) for pattern, what, remedy in _FOREIGN]
+_KNOWN = [(re.compile(pattern, re.IGNORECASE), what, remedy) for pattern, what, remedy in _FOREIGN]
 
 
 def refuse_foreign(head: bytes) -> None:

@@ -210,6 +210,20 @@ def test_names_of_log_streams(name: object, origin: dict[str, str]) -> None:
     assert dict(log_stream_origin(name)) == origin
 
 
+def test_lists_of_log_stores() -> None:
+    """Datadog's API answers with a list under `data`, CloudWatch Logs Insights with the fields of each event."""
+    entry = {"id": "A", "attributes": {"message": LINE}}
+    answer = orjson.dumps({"data": [entry, entry], "meta": {"page": {}}})
+    splitter = ValueSplitter()
+    assert document_kind(answer) == "data"
+    assert splitter.feed(answer) == [orjson.dumps(entry)] * 2
+    fields = {"@timestamp": "2026-11-21 07:08:09.123", "@message": LINE, "@logStream": STREAM}
+    event = [{"field": name, "value": value} for name, value in fields.items()]
+    found = orjson.dumps({"results": [event, [], [{"field": "@message"}], "x"], "statistics": {}})
+    assert document_kind(found) == "insights"
+    assert list(records(found)) == [Record(LINE.encode(), log_stream_origin(STREAM), MS)]
+
+
 def test_cloudfront() -> None:
     """A record with the day and the time of day apart has both as its time; one that has no such time none."""
     entry = {"date": "2026-11-21", "time": "07:08:09", "c-ip": "203.0.113.7", "sc-status": "200"}

@@ -80,6 +80,7 @@ def sort(*pieces: bytes) -> tuple[OtherLines, list[bytes]]:
         (b"INFO:     connection open\n", "server"),
         ("+ web-0 \u203a nginx\n".encode(), "collector"),
         ("\u203a nginx\n".encode(), "collector"),  # of what stern takes off, when it is taken for its own
+        (b"-- Journal begins at Thu 2026-01-01 00:00:00 UTC, ends at Sat 2026-11-21 07:08:09 UTC. --\n", "collector"),
         (b'Defaulted container "controller" out of: controller, init (init)\n', "collector"),
         (b"Found 3 pods, using pod/web-0\n", "collector"),
         (b"unable to retrieve container logs for containerd://4d1b\n", "collector"),
