@@ -34,6 +34,8 @@ __all__ = ["By", "Group", "Grouping", "Skew", "Spread", "skew"]
 
 #: Parts of a log in which some group was away are left out where at least this part of the requests remains.
 _REMAINS = 0.25
+#: Groups that a report lists, and idle ones: a bucket may have a hundred thousand objects.
+LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class Grouping(Reading):
     nodes that do not occur, `idle_because` why; only the former are part of the numbers. `fits` is the first of
     ``even``, ``by_pod``, ``by_node`` and ``present`` that explains the requests, None where none does. `reason` says
     the verdict in words. `interruptions` are those with most requests missing, in the order of their starts, out of
-    `interrupted`.
+    `interrupted`. Of very many groups (objects of a bucket) the busiest are listed, and so are the first that are idle;
+    `unlisted` and `idle_unlisted` say how many more there are.
     """
 
     by: str | None
@@ -110,6 +113,8 @@ class Grouping(Reading):
     spreads: list[Spread] = field(default_factory=list)
     interruptions: list[Interruption] = field(default_factory=list)
     interrupted: int = 0
+    unlisted: int = 0
+    idle_unlisted: int = 0
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -233,15 +238,17 @@ def _read(each: Grouped, clients: float, cluster: Cluster | None, top: int) -> G
         cv=cv,
         max_over_mean=max_over_mean,
         gini=gini,
-        idle=sorted(idle),
+        idle=sorted(idle)[:LISTED],
         verdict=verdict,
         reason=reason,
-        idle_because=dict(sorted(idle.items())),
+        idle_because=dict(sorted(idle.items())[:LISTED]),
         fits=fits if verdict != "unknown" else None,
         noise=_noise(tests.get("even")),
         spreads=_spreads(each.groups),
         interruptions=sorted(longest, key=lambda stretch: (stretch.start, stretch.name)),
         interrupted=len(interruptions),
+        unlisted=max(0, each.height - LISTED),
+        idle_unlisted=max(0, len(idle) - LISTED),
     )
 
 
@@ -295,7 +302,7 @@ def _groups(groups: pl.DataFrame) -> list[Group]:
             by_node_pct=None if row["by_node"] is None else round(100 * row["by_node"], 4),
             by_pod_pct=None if row["by_pod"] is None else round(100 * row["by_pod"], 4),
         )
-        for row in groups.iter_rows(named=True)
+        for row in groups.head(LISTED).iter_rows(named=True)
     ]
 
 

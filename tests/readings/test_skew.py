@@ -11,6 +11,7 @@ import pytest
 
 from analyzer.addresses.cluster import Cluster, Node
 from analyzer.addresses.ranges import to_number
+from analyzer.readings import skew as module
 from analyzer.readings.skew import By, Skew, skew
 from analyzer.tables.loads import SUMS, Loads
 
@@ -115,6 +116,18 @@ def test_equal_groups_are_even(labelled: Rows) -> None:
     reading = read(("n1", None, 5000), ("n2", None, 5000), labelled=labelled())
     assert (reading.cv, reading.max_over_mean, reading.gini, reading.verdict) == (0.0, 1.0, 0.0, "even")
     assert reading.reason == "differences are no more than noise"
+
+
+def test_of_very_many_groups_some_are_listed(labelled: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are those of all groups, and it is told how many are left out."""
+    rows: list[Source] = [(None, None, 400), (None, None, 0), (None, None, 200), (None, None, 0)]
+    whole = read(*rows, labelled=labelled())
+    monkeypatch.setattr(module, "LISTED", 1)
+    cut = read(*rows, labelled=labelled())
+    assert (len(whole.groups), whole.unlisted, len(whole.idle), whole.idle_unlisted) == (4, 0, 2, 0)
+    assert (cut.groups, cut.unlisted) == (whole.groups[:1], 3)
+    assert (cut.idle, cut.idle_unlisted, list(cut.idle_because)) == (whole.idle[:1], 1, whole.idle[:1])
+    assert (cut.gini, cut.verdict) == (whole.gini, whole.verdict)
 
 
 def test_too_few_requests_tell_nothing(labelled: Rows) -> None:

@@ -60,6 +60,8 @@ def _grouping(each: Grouping) -> list[Part]:
     parts: list[Part] = [Paragraph((said,))]
     if each.groups:
         parts.append(_groups(each))
+    if each.unlisted:
+        parts.append(Paragraph((f"And {number(each.unlisted)} more {each.by}s.",)))
     if each.unattributed and each.groups:
         parts.append(Paragraph((f"{size(each.unattributed, 'request')} belong to none of them.",)))
     if each.interruptions:
@@ -70,7 +72,7 @@ def _grouping(each: Grouping) -> list[Part]:
         caption = f"Without traffic while the others had some: {number(each.interrupted)}"
         parts.append(table(caption, ("Name", "From (UTC)", "For", "Kind"), stretches, numeric=(2,)))
     if each.idle:
-        more = len(each.idle) - IDLE_NAMES
+        more = len(each.idle) + each.idle_unlisted - IDLE_NAMES
         named = [
             part
             for name in each.idle[:IDLE_NAMES]

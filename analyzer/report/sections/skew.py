@@ -35,7 +35,7 @@ def skew(page: Page, reading: Skew) -> None:
     page.section("", more(reading.interrupted - SHOWN))
     if reading.idle:
         first, *others = [_idle(reading, name) for name in reading.idle[:SHOWN]]
-        idle = [f"idle: {first}", *others, *more(len(reading.idle) - SHOWN)]
+        idle = [f"idle: {first}", *others, *more(len(reading.idle) + reading.idle_unlisted - SHOWN)]
         page.section("", broken(idle, page.width - len(INDENT) - LABEL), gap=", ")
 
 
@@ -64,7 +64,7 @@ def _grouping(page: Page, label: str, each: Grouping) -> None:
     for group, row in zip(shown, rows, strict=True):
         first = row[0] + " " * (name - cell_len(row[0]))
         page.section("", [f"{first} {row[1]:>{share}} {row[2]:<{pods}} {_bar(group.requests / most, room)}".rstrip()])
-    page.section("", more(len(each.groups) - SHOWN))
+    page.section("", more(len(each.groups) + each.unlisted - SHOWN))
 
 
 def _group(each: Grouping, group: Group) -> tuple[str, str, str]:
