@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 TRANSCRIPT = re.compile(r"^```console\n\$ (?P<command>logscan .*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
+LIMITS = re.compile(r"^logscan analyze sample_logs/.*-limit.*$", re.MULTILINE)
 PYTHON = re.compile(r"^```python\n(?P<code>(?:.*\n)*?)```$", re.MULTILINE)
 ELAPSED = re.compile(r"\d+\.\d s$", re.MULTILINE)
 
@@ -49,6 +50,12 @@ def _rewritten(shown: re.Match[str]) -> str:
 def test_transcript_is_what_the_command_prints(shown: re.Match[str]) -> None:
     """A transcript is what the command prints, but for the time it took."""
     assert ELAPSED.sub("T s", run(shown["command"])) == ELAPSED.sub("T s", shown["output"])
+
+
+@pytest.mark.parametrize("command", LIMITS.findall(README.read_text()), ids=lambda command: command.split()[2])
+def test_limits_that_the_readme_tries_reject_something(command: str) -> None:
+    """An example of limits on a sample log runs, and shows what it is for."""
+    assert "rejected %" in run(command)
 
 
 def test_python_of_the_readme_runs() -> None:
