@@ -23,7 +23,7 @@ from analyzer.parsing.json_format import JsonFormat
 from analyzer.parsing.log_format import VARIABLES, compile_format
 from analyzer.readings.missing import Found, missing
 from analyzer.readings.products import OWN_VARIABLES
-from analyzer.report.description import render
+from analyzer.report.formats import render
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMATS = load_formats()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analyzer.jobs.watch import Watch
-from analyzer.report.watched import Noted
+from analyzer.report.watch import Noted
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from analyzer.commands.output import DONE, deliver
 from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
-    from analyzer.report.comparison import Comparison
+    from analyzer.report.compare import Comparison
     from analyzer.report.layers import Layers
 
 
@@ -59,7 +59,7 @@ def compare(  # noqa: PLR0913, PLR0917 - what a user may say
 ) -> int:
     """Compare two logs, or two saved reports. Shows what a change did to preservation, skew, geo and rate limits."""
     from analyzer.jobs import compare as job  # noqa: PLC0415
-    from analyzer.report.comparison import render  # noqa: PLC0415
+    from analyzer.report.compare import render  # noqa: PLC0415
 
     given: dict[str, Any] = {"node": node or (), "lb": lb or (), "client": client or (), "private": private or ()}
     given |= {"cluster": cluster, "log_format": log_format, "rules": rules or ()}

@@ -26,7 +26,7 @@ def explain(
 ) -> int:
     """List the findings, or say all of one. What it means, its evidence, every fix, with sources."""
     from analyzer.jobs import explain as job  # noqa: PLC0415
-    from analyzer.report.explanation import render  # noqa: PLC0415
+    from analyzer.report.explain import render  # noqa: PLC0415
 
     if facts and (finding or rules):
         raise UsageError("--facts: expected neither findings nor --rules with it")

@@ -29,7 +29,7 @@ def formats(
 ) -> int:
     """List the known formats and envelopes, or say what a log is. Also why, and what it lacks."""
     from analyzer.jobs.formats import describe  # noqa: PLC0415
-    from analyzer.report.description import render  # noqa: PLC0415
+    from analyzer.report.formats import render  # noqa: PLC0415
 
     signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003 - as in analyze
     found = describe(name or (), log_format=log_format, rules=rules or ())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from analyzer.jobs.watch import Watch
-    from analyzer.report.watched import Watched
+    from analyzer.report.watch import Watched
 
 #: Seconds between two looks at files, which tell nobody when they grow.
 _PAUSE = 0.1

@@ -16,7 +16,7 @@ from analyzer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.report.description import SourceFound
+    from analyzer.report.formats import SourceFound
     from analyzer.report.model import SourceRow
 
 DONE, GATE_MISSED, UNREADABLE, NOTHING_READ = range(4)

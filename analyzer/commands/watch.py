@@ -51,7 +51,7 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
     from analyzer.commands import live  # noqa: PLC0415
     from analyzer.jobs.given import Given  # noqa: PLC0415
     from analyzer.jobs.watch import watch as begin  # noqa: PLC0415
-    from analyzer.report.watched import as_json, as_line  # noqa: PLC0415
+    from analyzer.report.watch import as_json, as_line  # noqa: PLC0415
 
     if "-" in source and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError(

@@ -11,7 +11,7 @@ import orjson
 from analyzer._version import __version__
 from analyzer.errors import NothingReadError, SourceError, UsageError
 from analyzer.readings.comparison import compare_reports
-from analyzer.report.comparison import Comparison
+from analyzer.report.compare import Comparison
 from analyzer.report.layers import Layers
 from analyzer.report.model import SCHEMA, Report
 from analyzer.report.unread import require_read

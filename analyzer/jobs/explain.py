@@ -9,7 +9,7 @@ from analyzer._version import __version__
 from analyzer.findings.evaluate import fill, filled, usable_findings
 from analyzer.findings.facts import FACTS
 from analyzer.findings.rules import chosen, load_body
-from analyzer.report.explanation import Explanations, FactExplained, FindingExplained
+from analyzer.report.explain import Explanations, FactExplained, FindingExplained
 
 if TYPE_CHECKING:
     import os

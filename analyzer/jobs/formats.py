@@ -1,6 +1,6 @@
 """What a log is and why: reads the beginning of each as `analyzer.jobs.analyze` would, and says what it found.
 
-Nothing is counted over a whole log here. How it is shown is said in `analyzer.report.description`.
+Nothing is counted over a whole log here. How it is shown is said in `analyzer.report.formats`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from analyzer.parsing.other import OtherLines, most_first
 from analyzer.parsing.suggest import suggest_format, suggest_more
 from analyzer.parsing.suggest_json import suggest_json
 from analyzer.readings.missing import Found, missing
-from analyzer.report.description import (
+from analyzer.report.formats import (
     ColumnFound,
     Description,
     KnownDocument,

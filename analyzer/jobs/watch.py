@@ -13,7 +13,7 @@ from analyzer.jobs.judging import Judge
 from analyzer.jobs.window import Window
 from analyzer.parsing.detect import HEAD, Shape, detect, detect_head
 from analyzer.parsing.layers import is_open, joins
-from analyzer.report.watched import Noted, Watched
+from analyzer.report.watch import Noted, Watched
 from analyzer.runs.logs import Log, Work
 from analyzer.runs.piece_scan import PieceScan
 from analyzer.runs.rejects import Rejects

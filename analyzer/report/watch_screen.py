@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from analyzer.readings.preservation import AddressRow
-    from analyzer.report.watched import Noted, Watched
+    from analyzer.report.watch import Noted, Watched
 
 _MOST_WIDTH = 160
 

@@ -54,5 +54,5 @@ def render(explanations: Explanations, format_name: str, stream: TextIO | None =
     """Write an answer as ``table`` or ``json``, with a newline at the end; `stream` is where it will go."""
     if format_name == "json":
         return to_json(explanations)
-    written: str = import_module("analyzer.report.explanation_table").render(explanations, stream)
+    written: str = import_module("analyzer.report.explain_table").render(explanations, stream)
     return written

@@ -9,7 +9,7 @@ from analyzer.report.sections.findings import STYLES
 
 if TYPE_CHECKING:
     from analyzer.findings.model import Fix
-    from analyzer.report.explanation import Explanations, FindingExplained
+    from analyzer.report.explain import Explanations, FindingExplained
 
 _LABEL = 9
 

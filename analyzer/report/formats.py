@@ -168,5 +168,5 @@ def render(description: Description, format_name: str, stream: TextIO | None = N
     """Write a description as ``table`` or ``json``, with a newline at the end; `stream` is where it will go."""
     if format_name == "json":
         return to_json(description)
-    written: str = import_module("analyzer.report.description_table").render(description, stream)
+    written: str = import_module("analyzer.report.formats_table").render(description, stream)
     return written

@@ -13,7 +13,7 @@ from analyzer.report.text import number, percentage, printable, size
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.report.description import Description, KnownLayout, RejectedLine, SourceFound
+    from analyzer.report.formats import Description, KnownLayout, RejectedLine, SourceFound
 
 _READING = 16
 _KEYS = 40

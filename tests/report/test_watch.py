@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from command import validator
 
+from analyzer.report.watch import Noted, Watched, as_json, as_line
 from analyzer.report.watch_screen import screen
-from analyzer.report.watched import Noted, Watched, as_json, as_line
 
 if TYPE_CHECKING:
     from analyzer.findings.model import Finding
