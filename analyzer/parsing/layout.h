@@ -11,14 +11,15 @@ typedef struct {
     Line line;
 } Layout;
 
-/* From Python: the prefix of a line of text and its fields, or None and those of a JSON object. */
-static bool layout_read(Layout *layout, PyObject *prefix, PyObject *fields) {
+/* From Python: the prefix of a line of text and its fields, or None and those of a JSON object; and as bits the fields
+ * whose spans are asked for. */
+static bool layout_read(Layout *layout, PyObject *prefix, PyObject *fields, uint64_t wanted) {
     if (prefix != Py_None) {
         if (!read_line_layout(&layout->line, prefix, fields)) return false;
         layout->n_fields = layout->line.n_fields;
         return true;
     }
-    layout->json = read_json_layout(fields);
+    layout->json = read_json_layout(fields, wanted);
     if (layout->json != NULL) layout->n_fields = layout->json->n_fields;
     return layout->json != NULL;
 }

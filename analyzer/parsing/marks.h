@@ -56,39 +56,23 @@ static inline Marks marks_of(const uint8_t *block) {
 #endif
 }
 
-/* The quotes of 64 bytes, kept while the walk goes on within them: most strings are short. */
-typedef struct {
-    const uint8_t *base;
-    uint64_t quotes;
-} Quotes;
-
-static inline Quotes quotes_at(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
-    uint8_t copy[64];
-    return (Quotes){p, mask64(block_at(p, end, limit, copy), '"')};
-}
-
-static inline const uint8_t *next_quote(Quotes *at, const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
-    while (p < end) {
-        if (p - at->base >= 64) *at = quotes_at(p, end, limit);
-        uint64_t mask = at->quotes >> (p - at->base);
-        if (mask) {
-            p += __builtin_ctzll(mask);
-            return p < end ? p : NULL;
-        }
-        if (end - at->base <= 64) return NULL;
-        p = at->base + 64;
-    }
-    return NULL;
-}
-
-/* The quote that ends the string which begins at p, or NULL. */
-static inline const uint8_t *string_end(Quotes *at, const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
-    const uint8_t *start = p;
-    while ((p = next_quote(at, p, end, limit)) != NULL) {
+/* string_end of any string. */
+static __attribute__((noinline)) const uint8_t *far_string_end(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    for (const uint8_t *start = p; (p = find_byte(p, end, limit, '"')) < end; p++)
         if (p[-1] != '\\' || !quote_is_escaped(start, p)) return p;
-        p++;
-    }
     return NULL;
+}
+
+/* The quote that ends the string which begins at p, behind another, or NULL. Most strings are short. */
+static ALWAYS_INLINE const uint8_t *string_end(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+#ifdef HAVE_MASK64
+    if (can_read(p, limit, 64)) {
+        uint64_t mask = mask64(p, '"');
+        const uint8_t *quote = p + __builtin_ctzll(mask | 1ULL << 63);
+        if (mask && quote < end && quote[-1] != '\\') return quote;
+    }
+#endif
+    return far_string_end(p, end, limit);
 }
 
 /* Each bit of the result is whether an odd number of bits are set in `bits` up to it. */
@@ -99,6 +83,7 @@ static inline uint64_t prefix_xor(uint64_t bits) {
 
 /* Behind the bracket that closes the container at p, or NULL. Brackets of both kinds count alike. */
 static __attribute__((noinline)) const uint8_t *skip_container(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
+    if (end - p > 1 && (p[1] == '}' || p[1] == ']')) return p + 2; /* many are empty */
     const uint8_t *start = p;
     size_t depth = 0;
     uint64_t inside = 0;     /* all ones where the block before ended in a string */
@@ -135,15 +120,22 @@ static __attribute__((noinline)) const uint8_t *skip_container(const uint8_t *p,
     }
 }
 
+#if defined(__SSE2__)
+/* Which of the 16 bytes at p end a scalar: `,`, `}` or `]`. */
+static inline unsigned separators(const uint8_t *p) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i brackets = _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('}'));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(brackets, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(','))));
+}
+#endif
+
 /* First `,`, `}` or `]` in [p, end), or end. */
 static inline const uint8_t *find_separator(const uint8_t *p, const uint8_t *end, const uint8_t *limit) {
 #if defined(__SSE2__)
     for (; p < end && can_read(p, limit, 16); p += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i brackets = _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('}'));
-        int mask = _mm_movemask_epi8(_mm_or_si128(brackets, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(','))));
+        unsigned mask = separators(p);
         if (mask) {
-            p += __builtin_ctz((unsigned)mask);
+            p += __builtin_ctz(mask);
             return p < end ? p : end;
         }
     }
@@ -154,9 +146,9 @@ static inline const uint8_t *find_separator(const uint8_t *p, const uint8_t *end
     return p < end ? p : end;
 }
 
-/* Where the scalar at p ends, or NULL. In an object a comma ends it only before the next key, because nginx writes
- * `"x": 0.001, 0.002, "y": ...`. */
-static inline const uint8_t *scalar_end(const uint8_t *p, const uint8_t *end, const uint8_t *limit, bool in_object) {
+/* scalar_end of any scalar. */
+static __attribute__((noinline)) const uint8_t *far_scalar_end(const uint8_t *p, const uint8_t *end, const uint8_t *limit,
+                                                               bool in_object) {
     while ((p = find_separator(p, end, limit)) < end) {
         if (*p != ',' || !in_object) return p;
         const uint8_t *next = skip_blanks(p + 1, end);
@@ -164,6 +156,21 @@ static inline const uint8_t *scalar_end(const uint8_t *p, const uint8_t *end, co
         p = next;
     }
     return NULL;
+}
+
+/* Where the scalar at p ends, or NULL. In an object a comma ends it only before the next key, because nginx writes
+ * `"x": 0.001, 0.002, "y": ...`. Most are short and followed by `,"` or `, "`. */
+static ALWAYS_INLINE const uint8_t *scalar_end(const uint8_t *p, const uint8_t *end, const uint8_t *limit, bool in_object) {
+#if defined(__SSE2__)
+    if (can_read(p, limit, 18)) {
+        unsigned mask = separators(p);
+        const uint8_t *stop = p + __builtin_ctz(mask | 1U << 31), *next = stop + 1;
+        if (mask && next + 1 < end) {
+            if (*stop != ',' || !in_object || next[*next == ' '] == '"') return stop;
+        }
+    }
+#endif
+    return far_scalar_end(p, end, limit, in_object);
 }
 
 #endif

@@ -150,6 +150,16 @@ static PyObject *export_misfits(Scanner *self) {
 
 /* ---- the Python type -------------------------------------------------------------------------------------------- */
 
+/* The fields that outputs are made of, as bits. */
+static uint64_t fields_of(PyObject *outputs) {
+    uint64_t bits = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(outputs); i++) {
+        long field = long_at(PyTuple_GetItem(outputs, i), 1);
+        if (field >= 0 && field < MAX_FIELDS) bits |= 1ULL << field;
+    }
+    return bits;
+}
+
 static bool read_outputs(Scanner *self, PyObject *outputs) {
     Py_ssize_t n = PyTuple_Size(outputs);
     if (n < 1 || n > MAX_OUTPUTS) {
@@ -186,7 +196,7 @@ static PyObject *scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (self == NULL) return NULL;
     Py_INCREF(args);
     self->program = args;
-    if (!layout_read(&self->layout, prefix, fields) || !read_outputs(self, outputs)) {
+    if (!layout_read(&self->layout, prefix, fields, fields_of(outputs)) || !read_outputs(self, outputs)) {
         Py_DECREF(self);
         return NULL;
     }

@@ -165,7 +165,7 @@ static bool read_candidates(Sorter *self, PyObject *layouts) {
         PyObject *prefix, *fields;
         if (!PyArg_ParseTuple(PyTuple_GetItem(layouts, i), "OO!", &prefix, &PyTuple_Type, &fields)) return false;
         self->n = i + 1;
-        if (!layout_read(&self->layouts[i], prefix, fields)) return false;
+        if (!layout_read(&self->layouts[i], prefix, fields, 0)) return false;
         const Line *line = &self->layouts[i].line;
         one->json = self->layouts[i].json != NULL;
         one->objects = one->json || (line->prefix_len && *line->prefix == '{');

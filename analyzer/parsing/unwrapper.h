@@ -262,7 +262,7 @@ static bool message_collects(const Json *json, int message) {
 }
 
 static bool read_unwrapper(Unwrapper *self, PyObject *prefix, PyObject *fields, PyObject *origins) {
-    if (!layout_read(&self->layout, prefix, fields)) return false;
+    if (!layout_read(&self->layout, prefix, fields, ~0ULL)) return false;
     if (!is_field(self, self->message, "message") || !is_field(self, self->cri_tag, "cri_tag") ||
         !is_field(self, self->stream, "stream") || !is_field(self, self->time, "time"))
         return false;

@@ -369,7 +369,9 @@ static inline bool read_address(const uint8_t *p, const uint8_t *end, const uint
         *low = 0xFFFF00000000ULL | v4;
         return true;
     }
-    return end - p <= 45 && read_ipv6(p, end, high, low);
+    const uint8_t *colon = p, *first = end - p > 5 ? p + 5 : end;
+    while (colon < first && *colon != ':') colon++; /* no group of IPv6 has more than four digits */
+    return colon < first && end - p <= 45 && read_ipv6(p, end, high, low);
 }
 
 /* The first sixteen bytes of a text, those that it lacks as 0. */

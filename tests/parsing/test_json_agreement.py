@@ -133,6 +133,24 @@ def test_mutated_objects(layout: JsonFormat, lines: list[bytes]) -> None:
     assert_agree(layout, b"\r\n".join(lines), wanted_of(layout))
 
 
+@st.composite
+def logs(draw: st.DrawFn) -> bytes:
+    """Lines most of which are like others, as in a log."""
+    lines = draw(st.lists(mutated(LINES), min_size=1, max_size=3))
+    number = st.integers(0, len(lines) - 1)
+    log = [lines[at] for at in draw(st.lists(number, min_size=8, max_size=24))]
+    for at in draw(st.lists(st.integers(0, len(log) - 1), max_size=4)):
+        log[at] = draw(mutated(st.just(log[at].decode("latin-1"))))
+    return b"\n".join(log)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(LAYOUTS, logs())
+def test_lines_that_are_nearly_alike(layout: JsonFormat, text: bytes) -> None:
+    """Lines of one kind, some of them changed, read alike: the native scanner expects what came before."""
+    assert_agree(layout, text, wanted_of(layout))
+
+
 @settings(max_examples=250, deadline=None)
 @given(LAYOUTS, st.lists(PIECES.map(lambda text: ("{" + text).encode("latin-1")), max_size=12))
 def test_pieces(layout: JsonFormat, lines: list[bytes]) -> None:

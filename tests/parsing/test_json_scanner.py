@@ -144,6 +144,60 @@ class JsonContract:
         assert misfits.select("position", "field", "reason").rows() == [(position, 0, 0)]
         assert misfits["line"].to_list() == [line.encode() + b"\r\n"]
 
+    @pytest.mark.parametrize("step", [1, 2, 3, 5, 7])
+    def test_lines_behind_others(self, step: int) -> None:
+        """What a line gives and where it is broken does not depend on the lines before it."""
+        told = [*TEXTS, *BROKEN, *TEXTS]
+        lines = [told[at * step % len(told)] for at in range(3 * len(told))]
+        text = "".join(f"{line}\n" for line, _ in lines)
+        rows, misfits, *_ = read(self.kind, ONE, text.encode(), [Output("v", Kind.TEXT, 0)])
+        assert rows["v"].to_list() == [value for value in (told for _, told in lines) if not isinstance(value, int)]
+        assert misfits["position"].to_list() == [value for _, value in lines if isinstance(value, int)]
+
+    def test_lines_that_are_nearly_alike(self) -> None:
+        """Values of other types, members that come and go, other blanks and other orders change nothing else."""
+        lines = [
+            '{"a": "x", "v": "1", "n": {"v": 0}, "z": 1}', '{"a": "x", "v": 2, "n": {"v": 0}, "z": 1}',
+            '{"a": "x", "v": "3", "n": [1], "z": 1}', '{"a": "x", "v": null, "n": {"v": 0}, "z": 1}',
+            '{"a": "x", "v":  "5", "n": {}, "z": 1}', '{"a": 7, "v": "6", "z": {"v": 0}}', '{"v": "7", "a": "x"}',
+            '{"a": "x", "v": ["8"], "n": 1}', '{"a": "x", "v": "\\"9", "n": {"v": 0}}', '{"a": {"v": 0}, "v": 10}',
+            '{"a": "x", "v": "11", "v2": 0, "n": {"v": 0}, "z": 1}', '{"a": "x", "n": {"v": 0}, "z": 1}',
+            '{"a": "v", "v": {"v": 13}}', '{"a": "x", "v": -, "z": 1}', '{"a": "x", "v": "15" }',
+        ]  # fmt: skip
+        texts = ["1", "2", "3", None, "5", "6", "7", "8", '"9', "10", "11", None, '{"v": 13}', "-", "15"]
+        assert self.texts(ONE, *lines * 3, *reversed(lines)) == [*texts * 3, *reversed(texts)]
+
+    def test_what_stands_behind_the_end(self) -> None:
+        """A line that ends with the text is broken there, whatever stands behind it in memory."""
+        line = b'{"a": "x", "n": {"v": [1, "2"], "m": {}}, "v": "1" }'
+        text = line + b"\n" + line + b"\n" + line + b'"}]' * 40
+        for length in range(1, len(line)):
+            scanner = self.kind(ONE, [Output("line", Kind.LINE, 0)])
+            scanner.scan(text, 0, 2 * len(line) + 2 + length, 0)
+            rows, misfits, *_ = scanner.take()
+            assert rows.height == 2
+            assert misfits["position"].to_list() == [length]
+
+    def test_more_keys_than_are_remembered(self) -> None:
+        """Keys by the hundred and keys of any length stand before a value, each line with others."""
+        lines = [
+            "{" + "".join(f'"{"k" * (at % 70)}{number * at}": {at}, ' for at in range(60)) + f'"v": "{number}"}}'
+            for number in range(40)
+        ]
+        assert self.texts(ONE, *lines) == [str(number) for number in range(40)]
+
+    def test_what_is_asked_for(self) -> None:
+        """Which lines fit does not depend on what is made of them."""
+        layout = compile_json("x", {"request": "/a/b", "host": "/c", "status": "/d", "http_referer": "/e/*"}, ["/f"])
+        lines = [
+            '{"a": {"b" 1}, "f": 1}', '{"a": {"b": "x"}, "f": 2}', '{"c": {"d"}, "f": 3}', '{"d": "x", "f": 4}',
+            '{"e": ["y" }, "f": 5}', '{"e": [1], "d": 200}', '{"d": 200, "f": {}}', '{"d": 200, "f": null}',
+        ]  # fmt: skip
+        for field in range(len(layout.fields)):
+            rows, misfits, *_ = read(self.kind, layout, "\n".join(lines).encode(), [Output("x", Kind.TEXT, field)])
+            assert rows.height == 3
+            assert misfits["number"].to_list() == [0, 3, 4, 5, 7]
+
     @pytest.mark.parametrize(
         ("line", "position"),
         [
