@@ -49,7 +49,7 @@ class Recorder:
 
     def close(self, *logs: Log) -> None:
         """Take logs that are over."""
-        self._done += logs
+        self._done += [log for log in logs if log.error is None]
         if len(self._cells) > _ROWS or time.monotonic() - self._last > _EVERY:
             self._commit()
 
@@ -64,7 +64,7 @@ class Recorder:
 
     def _commit(self) -> None:
         rows, left = self._cells.take()
-        numbers = self._add([log for log in self._done if log.error is None])
+        numbers = self._add(self._done)
         mapping = pl.DataFrame(
             {"source": list(numbers), "number": [stream for stream, _ in numbers.values()]},
             schema={"source": pl.UInt32(), "number": pl.UInt32()},

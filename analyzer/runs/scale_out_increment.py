@@ -90,7 +90,7 @@ def read_on_cluster(  # noqa: PLR0913 - a run, what it fills, and whom it tells
             del coming  # its result is kept no longer than somebody asks for it
             rejects_file.write(part.rejected, task.first)
             _add(run, cells, part, named_here(part.logs, part.samples, here))
-            closed(*(log for log in part.logs if log.error is None))
+            closed(*part.logs)
             if run.progress is not None:
                 run.progress(sum(log.bytes_read for log in part.logs))
 

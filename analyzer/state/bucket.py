@@ -127,6 +127,9 @@ class Bucket:
             if left:
                 obstore.delete(self._store, left)
 
+    def tidy(self, names: set[str], generation: int) -> None:
+        """See `Store`: nothing, for another run may be writing."""
+
     def _key(self, name: str) -> str:
         return self._prefix.key + name
 

@@ -125,8 +125,13 @@ class State:
     def _finish(self) -> None:
         self.manifest["ledger"] = self._write("known", self.ledger.frames)
         self.before = write_manifest(self.store, self.manifest, self.before)
-        named = {entry["file"] for entry in (self.manifest["ledger"], *self.manifest["tables"])}
-        self.store.keep(named, self.manifest["generation"])
+        self.store.keep(self.files(), self.manifest["generation"])
+
+    def files(self) -> set[str]:
+        """The names of the files that count."""
+        return (
+            set() if self.is_new else {entry["file"] for entry in (self.manifest["ledger"], *self.manifest["tables"])}
+        )
 
     def _compact(self, whole: Frames | None = None) -> None:
         """Put all rows together in one file; streams that nobody has added to for long count as over."""
@@ -238,4 +243,6 @@ def opened(url: str, say: Callable[[str], object]) -> Iterator[State]:
     """Open a state to write it; another run does no harm to it meanwhile."""
     store = open_store(url)
     with store.locked(say):
-        yield load_state(store)
+        state = load_state(store)
+        store.tidy(state.files(), state.manifest["generation"])
+        yield state

@@ -55,6 +55,9 @@ class Store(Protocol):
         What others write meanwhile belongs to a later one. What cannot be removed is of no harm.
         """
 
+    def tidy(self, names: set[str], generation: int) -> None:
+        """Remove what runs left that were to write the generation after this, where nobody else can be writing."""
+
 
 class Folder:
     """A local folder, made where there is none when something is written."""
@@ -141,6 +144,10 @@ class Folder:
                 if is_left_over(name.removesuffix(_UNFINISHED), names, generation):
                     with suppress(OSError):
                         os.unlink(os.path.join(self._path, name))
+
+    def tidy(self, names: set[str], generation: int) -> None:
+        """See `Store`; the lock keeps others out."""
+        self.keep(names, generation + 1)
 
     def _settle(self) -> None:
         """Have the folder itself on the disk."""

@@ -18,6 +18,7 @@ from analyzer.errors import StateError, UsageError
 from analyzer.state import state as module
 from analyzer.state.files import VERSION
 from analyzer.state.state import look_at, now, opened
+from analyzer.state.store import Folder
 from analyzer.state.summary import summary
 from analyzer.tables import cells, loads
 from analyzer.tables.merge import tables_of
@@ -201,8 +202,32 @@ def test_a_log_that_breaks_off_does_not_count_until_it_is_whole(tmp_path: Path) 
         broken = read(state, log, other)
         assert [row.uri for row in broken.input.sources if row.error] == [str(log)]
         assert broken.preservation == read(None, other).preservation
+        assert broken.input.state is not None
+        assert broken.input.state.generation == 1  # nothing to write the second time
     log.write_bytes(whole)
     assert facts(read(state, log, other)) == facts(read(None, log, other))
+
+
+def test_what_failed_runs_left_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of runs that found the disk full after some files, these are gone before the next one writes."""
+    log, state = tmp_path / "access.log", tmp_path / "state"
+    log.write_bytes(log_text(1, 50))
+    writes = Folder.write
+
+    def full(self: Folder, name: str, content: bytes) -> None:
+        if not name.startswith("tables"):
+            raise StateError("full")
+        assert not list(state.glob("tables-*"))
+        writes(self, name, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "write", full)
+        for _ in range(3):
+            with pytest.raises(StateError, match="full"):
+                read(state, log)
+    assert len(list(state.glob("tables-*"))) == 1
+    assert facts(read(state, log)) == facts(read(None, log))
+    assert len(list(state.glob("tables-*"))) == 1
 
 
 def test_a_log_that_is_gone_is_said_and_the_others_count(tmp_path: Path) -> None:
