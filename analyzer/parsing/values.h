@@ -343,7 +343,7 @@ static inline uint32_t ipv4_part(const uint8_t *p, uint32_t digits) {
     return ((word >> 8 & 0xFF) * 100 + (word >> 16 & 0xFF) * 10 + (word >> 24)) | none << 8;
 }
 
-/* read_ipv4 where 20 bytes can be read, with no branch that hangs on how many digits there are. */
+/* read_ipv4 where 20 bytes can be read, with no branch that depends on how many digits there are. */
 static inline bool read_ipv4_ahead(const uint8_t *p, const uint8_t *end, uint32_t *out) {
 #if defined(__SSE2__)
     if (end - p < 7 || end - p > 15) return false;

@@ -1,4 +1,4 @@
-"""One large log read in byte ranges, by many workers: what hangs on the order of its lines is made up for afterwards.
+"""One large log read in byte ranges, by many workers: what depends on the order of its lines is made up for afterwards.
 
 A range is scanned and summed wherever there is a worker. Two things need the ranges before it: what rate limits reject
 (requests are taken down, and limits asked about them in order, range by range), and what its first lines are that fit

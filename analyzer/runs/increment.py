@@ -51,7 +51,7 @@ _MADE_WITH = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What tables hang on beside the logs; `made_with` tells by digests whether some of it has changed."""
+    """What tables depend on beside the logs; the digests of `made_with` tell whether any of it has changed."""
 
     folds: Folds
     allowlist: Sequence[str]
@@ -216,7 +216,7 @@ def made_with(labels: Classifier, log_format: str | None, rules: Sequence[Path])
 
 def _check(state: State, settings: Settings) -> list[str]:
     """Whether what is to come can be added to what there is; return what one should know of that."""
-    # What is looked up besides hangs on what is shown.
+    # What is looked up besides depends on what is shown.
     limits = [f"{limit.controller} {limit.name} {limit.policy}" for limit in settings.folds.limits if limit.shown]
     limits += [f"limit-allowlist {cidr}" for cidr in settings.allowlist]
     if state.manifest.setdefault("limits", limits) != limits:

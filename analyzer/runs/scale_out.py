@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 #: Stored bytes and sources of a task at most: so many that its result, up to tens of MB, costs little beside it.
 _TASK_BYTES, _TASK_SOURCES = 512 << 20, 1000
-#: Bytes of a part of a source at least: what hangs on the parts before costs some tasks more.
+#: Bytes of a part of a source at least: what depends on the parts before costs some tasks more.
 _RANGE_BYTES = 64 << 20
 #: Tasks that there are for each thread of the cluster at least, so that all end at about the same time.
 _TASKS_EACH = 4

@@ -2,9 +2,9 @@
 
 A request is held back until none that began before it can follow in the log: a minute, for no request is taken to have
 lasted longer. Where times are whole seconds, two orders are tried: all requests of a second end at its beginning, or
-those of a key spread evenly over it. They show how much hangs on the order and are no proven bound; a single limit_req,
+those of a key spread evenly over it. They show what the order makes of it and are no proven bound; a single limit_req,
 and what decides alike, has one in `analyzer.tables.limit_req`. To windows that begin with a second the order in it is
-nothing. What the log tells of the order does not hang on how its lines come in pieces.
+nothing. What the log tells of the order does not depend on how its lines come in pieces.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ chain, single          there too, an example: the least chain of at most `SAMPLE
 =====================  ==========================================================================================
 
 The table stays small: with more than `ROWS` rows it forgets which visitor is meant (detail 1), then which proxy
-(detail 2), and keeps their classes. How much it forgets hangs on all rows together and not on how they came in, so that
+(detail 2), and keeps their classes. How much it forgets is up to all rows together and not to how they came in, so that
 tables of parts make the table of the whole.
 """
 

@@ -162,7 +162,7 @@ def rps_rungs(multiplier: int = BURST_MULTIPLIER) -> list[Limit]:
 def ladder_around(limit: Limit) -> list[Limit]:
     """The ladder that a limit stands in: its windows and its kind, its numbers from a tenth to ten times.
 
-    A bucket that all share has none: which of its clients meets it does not hang on its size alone.
+    A bucket that all share has none: which of its clients meets it does not depend on its size alone.
     """
     if limit.policy.shared:
         return [limit]

@@ -8,7 +8,7 @@ time               start of the bucket, null where the format logs no time
 considered         requests, less what the preserved percentage leaves out
 bytes              sum of ``body_bytes_sent`` over them
 upstream_requests  how many of them have an ``upstream_response_time``
-upstream_ms        sum of those, in whole milliseconds: a sum of floats would hang on the order of its parts
+upstream_ms        sum of those, in whole milliseconds: a sum of floats would depend on the order of its parts
 =================  ==============================================================================================
 
 Buckets are of one width, the smallest of `BUCKET_SECONDS` with which the table has no more than `MOST` rows. Tables of

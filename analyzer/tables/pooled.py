@@ -1,6 +1,6 @@
 """Requests by key and second, for limits that count over all controller pods at once (`Limit.pooled`).
 
-Their windows begin with a second, so the order of requests within one is nothing to them: what they reject hangs on how
+Their windows begin with a second, so the order of requests within one is nothing to them: what they reject is up to how
 many requests of a key came in each second, or in each minute where all windows are of minutes. Such counts add up over
 logs, pieces and runs in any order, and limits are tried when all are added up, in the order of time.
 
