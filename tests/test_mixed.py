@@ -119,3 +119,20 @@ def test_a_pod_that_lines_name_feeds_skew(tmp_path: Path) -> None:
     lines = [json.dumps(entry | {"server": {"hostname": host, "version": "3.9.0"}}) for host in hosts]
     groups = report(tmp_path, lines)["skew"]["groups"]
     assert [(group["name"], group["requests"]) for group in groups] == [("apisix-a", 2), ("apisix-b", 1)]
+
+
+def test_pods_of_other_namespaces_are_no_idle_ones(tmp_path: Path) -> None:
+    """In a node's /var/log/pods stand all pods: of those without requests only the controller's namespace counts."""
+    logs = {
+        "ingress_web-0_0a1b": CRI[:20],
+        "ingress_web-1_0a1c": ["2026-11-21T07:08:09.1Z stderr F I1121 07:08:09.123456       7 main.go:1] started"],
+        "kube-system_etcd_0a1d": ['2026-11-21T07:08:09.1Z stderr F {"level":"info","msg":"compaction"}'],
+        "kube-system_proxy_0a1e": ["2026-11-21T07:08:09.1Z stderr F I1121 07:08:09.123456       7 main.go:1] synced"],
+    }
+    for name, lines in logs.items():
+        path = tmp_path / "pods" / name / "controller" / "0.log"
+        path.parent.mkdir(parents=True)
+        path.write_text("\n".join(lines) + "\n")
+    found = json.loads(analyzer.analyze(tmp_path / "pods").to_json())
+    assert [(group["name"], group["requests"]) for group in found["skew"]["groups"]] == [("web-0", 20), ("web-1", 0)]
+    assert found["input"]["lines"] == 23

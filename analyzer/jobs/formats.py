@@ -284,6 +284,8 @@ def _sample(row: dict[str, Any], unread: Unread, layout: Layout | None) -> Rejec
     if layout is None or stop is None:
         return RejectedLine(row["source_line"] + 1, None, "fits no known format", _text(line[:_SHOWN]), 1)
     reason = layout.explain(stop["field"] - 1, stop["reason"])
+    if isinstance(layout, JsonFormat) and not stop["field"] and stop["position"]:
+        reason += ": is a quote in a value not escaped (escape=json, log-format-escape-json)?"
     if stop["reason"] >= _TOO_LONG:
         return RejectedLine(row["source_line"] + 1, None, reason, _text(line[:_SHOWN]), 1)
     position = min(stop["position"], len(line))

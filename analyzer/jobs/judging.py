@@ -86,7 +86,7 @@ class Judge:
         labelled = infer(labelled, nodes_known=cluster is not None)
         lost = recoverable(tables.chains, labelled)
         controllers = [each.settings for each in cluster.controllers] if cluster else []
-        origins = read.origins(cluster)
+        origins = _without_strangers(read.origins(cluster), tables.sources)
         signals = read.signals(tables)
         report = Report(
             version=__version__,
@@ -120,3 +120,15 @@ class Judge:
             report, labelled=labelled, streams=origins, formats=read.formats(), senders=read.senders(classifier)
         )
         return Judged(replace(report, findings=findings(self.finding_rules, read_facts(known, cluster))), labelled)
+
+
+def _without_strangers(origins: pl.DataFrame, sources: pl.DataFrame) -> pl.DataFrame:
+    """Leave out streams without a request (`sources` counts them) of other namespaces than those with one.
+
+    In ``/var/log/pods`` stand all pods of a node, and one of another program is no idle pod of the controller.
+    """
+    asked = pl.col("source").is_in(sources["source"].implode())
+    namespaces = origins.filter(asked)["namespace"].drop_nulls()
+    if namespaces.is_empty():
+        return origins
+    return origins.filter(asked | pl.col("namespace").is_null() | pl.col("namespace").is_in(namespaces.implode()))

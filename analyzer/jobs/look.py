@@ -12,7 +12,7 @@ import polars as pl
 
 from analyzer.errors import SourceError
 from analyzer.parsing.batches import Batch, batches
-from analyzer.parsing.detect import detect, detect_head
+from analyzer.parsing.detect import detect, detect_head, is_told
 from analyzer.parsing.json_format import JsonFormat
 from analyzer.parsing.layers import Layers
 from analyzer.parsing.other import OtherLines
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _ENOUGH = 512 << 10
 #: How far on a log is tried where no format reads any line before, as in a run.
 _TRIED = 7 << 20
+
+#: How far a format must come, of as far as another, to be as near.
+_AS_FAR = 0.97
 
 #: Lines that decide which known format is the nearest.
 _NEAREST = 50
@@ -167,7 +170,7 @@ class Unread:
         self.nearest = layout or self._nearest(layouts)
 
     def _nearest(self, layouts: Sequence[Layout]) -> Layout | None:
-        """The format of text that these lines fit furthest."""
+        """The format of text that these lines fit furthest, beyond a field that not any text has."""
         lines = [line for line in self.lines[:_NEAREST] if not line.lstrip().startswith(b"{")]
         text = _joined(lines)
         whole = sum(map(len, lines))
@@ -176,9 +179,11 @@ class Unread:
             if isinstance(layout, JsonFormat):
                 continue
             misfits = _misfits(layout, text)
+            told = sum(any(is_told(field.type) for field in layout.fields[: stop - 1]) for stop in misfits["field"])
             fitting = (int(misfits["position"].sum()) - len(layout.prefix) * misfits.height) / whole
-            if fitting > most:
-                best, most = layout, fitting
+            # Of formats that come nearly as far the one that says least, which the others build on.
+            if fitting > _AS_FAR * most and 2 * told >= misfits.height:
+                best, most = layout, max(most, fitting)
         return best
 
     def stops(self, line: bytes) -> dict[str, Any] | None:

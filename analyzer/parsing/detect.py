@@ -143,6 +143,11 @@ def _detail(layout: Layout) -> int:
     return 3 * len(layout.fields) - 2 * loose - names
 
 
+def is_told(type_: Type) -> bool:
+    """Whether a field of this type tells something of the line that it is read from."""
+    return type_ not in _LOOSE and type_ is not Type.WORD
+
+
 def detect_head(head: bytes, known: Known) -> Shape:
     """What a source is that begins so; only `HEAD` bytes are tried."""
     document = document_kind(head)

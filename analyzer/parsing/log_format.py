@@ -223,7 +223,9 @@ class LineFormat:
         if REASONS[reason] == "malformed_value":
             return f"${at.variable} is not {MEANING[at.type]}"
         what = _quoted(at.literal) if at.literal else "the end of the line"
-        return f"expected {what} after ${at.variable}"
+        # `$blanks` behind the last text only says that the line ends there.
+        before = self.fields[field - 1] if at.type is Type.BLANKS and not at.literal and field else at
+        return f"expected {what} after ${before.variable}"
 
 
 class Held(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from scanners import FORMATS
 
+from analyzer.jobs.look import Unread
+from analyzer.parsing.detect import by_detail
 from analyzer.parsing.log_format import compile_format
 from analyzer.parsing.suggest import suggest_format, suggest_more
 
@@ -56,3 +58,18 @@ def test_an_id_with_blanks_is_nothing_more() -> None:
     lines = [LINE.encode()] * 20 + [f"{LINE} a b".encode()] * 5
     assert suggest_more(INGRESS, lines) is None
     assert suggest_more(compile_format("$remote_addr $request_id x"), [b"203.0.113.7 a b x"]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [
+        ("hello world", None),
+        ('[GIN] 2026/11/21 - 07:08:09 | 200 | 1.2ms | 203.0.113.7 | GET "/"', None),
+        (f"{LINE.partition(' 88 ')[0]} 203.0.113.7, 10.0.0.1 0.004", "combined"),
+    ],
+)
+def test_the_nearest_format(line: str, nearest: str | None) -> None:
+    """It is one that reads more than any words, and of several that come as far the plainest."""
+    layouts = by_detail([layout for format_ in FORMATS.values() for layout in format_.layouts])
+    found = Unread(f"{line}\n".encode(), None, layouts).nearest
+    assert (found.name if found else None) == nearest
