@@ -238,8 +238,8 @@ def failure(url: Url, error: Exception, what: str = "cannot be read") -> SourceE
     """What went wrong with a bucket, in one line: obstore says it in many, with query strings that may hold secrets."""
     from obstore.exceptions import InvalidPathError  # noqa: PLC0415
 
-    text = str(error).split("\n\nDebug source:")[0]
-    reason = _reason(text)
+    text, _, source = str(error).partition("\n\nDebug source:")
+    reason = _reason(text, source)
     hint = None
     if "169.254.169.254" in text or "metadata.google.internal" in text or "Account must be specified" in text:
         reason, hint = "expected credentials, found none", f"set {VARIABLES[url.scheme]}"
@@ -256,11 +256,15 @@ def failure(url: Url, error: Exception, what: str = "cannot be read") -> SourceE
     return SourceError(f"{url}: {reason}", hint=hint)
 
 
-def _reason(text: str) -> str:
-    """The words of an error that say why."""
+def _reason(text: str, source: str) -> str:
+    """The words of an error that say why; the innermost of its `source` where no answer came."""
     status = re.search(r"status code: (\d{3} [A-Za-z ]+)", text)
     if status:
         code = re.search(r"<Code>([\w.-]{1,80})</Code>", text)
         return f"the server answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
     line = re.sub(r"\?\S*", "", text.partition("\n")[0])
+    server = re.search(r" (https?://[^/\s]+)\S* in .* - HTTP error: error sending request", line)
+    if server:
+        causes = re.findall(r'(?:message|error): "([^"]{1,200})"', source)
+        return f"no answer from {server[1]}" + (f": {causes[-1]}" if causes else "")
     return re.sub(r"^.*? in [\d.]+[mµn]?s(?:, after \d+ retries[^-]*)? - ", "", line).strip().rstrip(".")[:300]
