@@ -32,40 +32,21 @@ if TYPE_CHECKING:
 _BETA = "service.beta.kubernetes.io/"
 SERVICE_ANNOTATIONS = frozenset({
     *(f"{_BETA}aws-load-balancer-{key}" for key in (
-        "type", "nlb-target-type", "proxy-protocol", "target-group-attributes", "scheme", "internal",
-        "backend-protocol", "ssl-ports", "healthcheck-protocol", "healthcheck-path", "healthcheck-port",
-        "ip-address-type", "cross-zone-load-balancing-enabled",
+        "type", "nlb-target-type", "proxy-protocol", "target-group-attributes",
     )),
-    "cloud.google.com/load-balancer-type", "networking.gke.io/load-balancer-type", "cloud.google.com/l4-rbs",
-    "networking.gke.io/weighted-load-balancing", "cloud.google.com/neg",
-    *(f"{_BETA}azure-{key}" for key in (
-        "load-balancer-internal", "load-balancer-health-probe-request-path", "load-balancer-health-probe-protocol",
-        "disable-load-balancer-floating-ip", "pls-create", "pls-proxy-protocol",
-    )),
-    *(f"{_BETA}do-loadbalancer-{key}" for key in (
-        "type", "network", "enable-proxy-protocol", "protocol", "hostname", "tls-ports", "tls-passthrough",
-        "http-ports", "healthcheck-protocol", "healthcheck-path", "healthcheck-port",
-    )),
-    *(f"load-balancer.hetzner.cloud/{key}" for key in (
-        "uses-proxyprotocol", "protocol", "use-private-ip", "hostname", "disable-private-ingress",
-        "health-check-protocol", "health-check-http-path",
-    )),
-    *(f"{_BETA}linode-loadbalancer-{key}" for key in (
-        "default-proxy-protocol", "proxy-protocol", "default-protocol", "hostname-only-ingress", "nodebalancer-type",
-    )),
-    f"{_BETA}ovh-loadbalancer-proxy-protocol", "lb.k8s.ovh.net/egress-ips", "loadbalancer.ovhcloud.com/class",
-    "loadbalancer.openstack.org/proxy-protocol", "loadbalancer.openstack.org/x-forwarded-for",
-    *(f"{_BETA}scw-loadbalancer-{key}" for key in (
-        "proxy-protocol-v1", "proxy-protocol-v2", "send-proxy-v2", "protocol-http", "use-hostname",
-    )),
+    "cloud.google.com/neg",
+    f"{_BETA}azure-pls-proxy-protocol",
+    f"{_BETA}do-loadbalancer-type", f"{_BETA}do-loadbalancer-enable-proxy-protocol",
+    "load-balancer.hetzner.cloud/uses-proxyprotocol",
+    f"{_BETA}linode-loadbalancer-default-proxy-protocol", f"{_BETA}linode-loadbalancer-proxy-protocol",
+    f"{_BETA}ovh-loadbalancer-proxy-protocol", "loadbalancer.openstack.org/proxy-protocol",
+    f"{_BETA}scw-loadbalancer-proxy-protocol-v1", f"{_BETA}scw-loadbalancer-proxy-protocol-v2",
+    f"{_BETA}vultr-loadbalancer-proxy-protocol",
     "metallb.io/address-pool", "metallb.universe.tf/address-pool", "metallb.io/ip-allocated-from-pool",
     "metallb.universe.tf/ip-allocated-from-pool", "kube-vip.io/loadbalancerIPs",
-    "io.cilium/lb-ipam-ips", "lbipam.cilium.io/ips", "service.cilium.io/forwarding-mode", "service.cilium.io/type",
-    "service.kubernetes.io/ibm-load-balancer-cloud-provider-enable-features",
-    "oci.oraclecloud.com/load-balancer-type", "oci-network-load-balancer.oraclecloud.com/is-preserve-source",
-    f"{_BETA}alibaba-cloud-loadbalancer-proxy-protocol", f"{_BETA}vultr-loadbalancer-proxy-protocol",
-    f"{_BETA}load-balancer-source-ranges", "service.kubernetes.io/topology-mode",
+    "io.cilium/lb-ipam-ips", "lbipam.cilium.io/ips",
 })  # fmt: skip
+"""Annotations of Services that are read: who balances the load, and whether it sends PROXY headers."""
 INGRESS_CLASS = "kubernetes.io/ingress.class"
 ACTS_ON_CLIENTS = frozenset(
     f"nginx.ingress.kubernetes.io/{key}"

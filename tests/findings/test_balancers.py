@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clusters import ingress_nginx, load, node, only
 
+from analyzer.addresses.cluster_services import SERVICE_ANNOTATIONS
 from analyzer.findings.balancers import Balancer, balancer
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 BETA = "service.beta.kubernetes.io/"
 AWS = f"{BETA}aws-load-balancer-"
+PROVIDERS = ("aws", "azure", "digitalocean", "hcloud", "linode", "openstack", "scaleway", "vultr")
 OUTSIDE: dict[str, Any] = {"ingress": [{"ip": "203.0.113.9"}]}
 NLB_IP = {f"{AWS}type": "external", f"{AWS}nlb-target-type": "ip"}
 NLB_INSTANCE = {f"{AWS}type": "external", f"{AWS}nlb-target-type": "instance"}
@@ -90,6 +92,24 @@ def test_what_annotations_say(
 ) -> None:
     """Name, whether its own address stands in the visitor's place, and whether it sends PROXY headers."""
     assert told(tmp_path, provider, annotations=annotations) == Balancer(*expected)
+
+
+@pytest.mark.parametrize("key", sorted(SERVICE_ANNOTATIONS))
+def test_every_annotation_that_is_kept_says_something(key: str, tmp_path: Path) -> None:
+    """With it, of some value at some provider, another load balancer is told than without: else it need not be read."""
+    values = ("true", "*", "v1", "ip", "REGIONAL_NETWORK", "preserve_client_ip.enabled=false")
+    cases = [
+        (provider, more, front)
+        for provider in PROVIDERS
+        for more in ({}, NLB_INSTANCE)
+        for front in ({}, {"type": "ClusterIP", "ingress": None})
+    ]
+    assert any(
+        told(tmp_path, f"{provider}://1", annotations={**more, key: value}, **front)
+        != told(tmp_path, f"{provider}://1", annotations=more, **front)
+        for provider, more, front in cases
+        for value in values
+    )
 
 
 @pytest.mark.parametrize(
