@@ -67,13 +67,19 @@ def _load(path: Path) -> NamedFormat:
     return NamedFormat(rule["name"], rule["title"], rule["source"], tuple(aliases), layouts, last, path)
 
 
-def _with_msec(fields: dict[str, Any]) -> dict[str, Any] | None:
-    """The fields of lines that have nginx's ``$msec``, which is exact where other notations need not be."""
-    pointers = fields.get("time_any", [])
-    named = [each for each in pointers if each in _MSEC] if isinstance(pointers, list) else []
-    if not named:
-        return None
-    return {name: pointer for name, pointer in fields.items() if name != "time_any"} | {"msec": named}
+def _by_time(fields: dict[str, Any], required: list[Any]) -> list[tuple[dict[str, Any], list[Any]]]:
+    """The fields of lines apart by what their time is, and what they require: an exact one is better than any."""
+    pointers, begun = fields.get("time_any"), fields.get("time_begun")
+    others = {name: pointer for name, pointer in fields.items() if name not in {"time_any", "time_begun"}}
+    read = [(fields, required)]
+    if pointers and begun:
+        read = [
+            (others | {"time_begun": begun}, [*required, "time_begun"]),
+            (others | {"time_any": pointers}, required),
+        ]
+    if isinstance(pointers, list) and (named := [each for each in pointers if each in _MSEC]):
+        read.insert(0, (others | {"msec": named}, [*required, "msec"]))
+    return read
 
 
 def layouts_of(rule: dict[str, Any], key: str, path: Path) -> tuple[Layout, ...]:
@@ -90,10 +96,7 @@ def layouts_of(rule: dict[str, Any], key: str, path: Path) -> tuple[Layout, ...]
         if not isinstance(fields, dict) or not isinstance(required, list):
             raise RuleError(f"{path}: expected a table `json.fields` and a list `json.required`")
         try:
-            read = [(fields, required)]
-            if exact := _with_msec(fields):
-                read.insert(0, (exact, [*required, "msec"]))
-            return tuple(compile_json(rule["name"], *each) for each in read)
+            return tuple(compile_json(rule["name"], *each) for each in _by_time(fields, required))
         except FormatError as error:
             raise RuleError(f"{path}: table `json`: {error}") from None
     texts = rule.get(key)

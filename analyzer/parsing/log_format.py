@@ -113,6 +113,7 @@ VARIABLES: dict[str, tuple[Type, str | None]] = {
     "x_forwarded_for_list": (Type.ADDRESSES, "x_forwarded_for"),
     "vhost": (Type.NAME, "host"),
     "time_any": (Type.TIME_ANY, "time"),
+    "time_begun": (Type.TIME_ANY, "time"),  # to the millisecond, when the request began
     "syslog_time": (Type.SYSLOG_TIME, None),
     "request_time_ms": (Type.MILLIS, "request_time"),
     "request_time_us": (Type.MICROS, "request_time"),

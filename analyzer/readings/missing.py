@@ -122,14 +122,15 @@ def _trust(lacking: list[str], product: Product) -> Iterator[_Gap]:
 
 
 def _rate_limits(found: Found, product: Product) -> Iterator[_Gap]:
-    if has_exact_times(found.layout) or found.fine:
+    if has_exact_times(found.layout):
         return
     wanted = ("msec",) if found.columns.get("request_time") else ("msec", "request_time")
     if found.fine is None:
         remedy = None if "msec" in product.adds else _TIMES
         yield _Gap("rate limits", "no time: no limit can be simulated", wanted, remedy)
     else:
-        yield _Gap("rate limits", "whole seconds only: what a limit would reject has bounds", wanted)
+        what = "it is not logged when requests began" if found.fine else "whole seconds only"
+        yield _Gap("rate limits", f"{what}: what a limit would reject has bounds", wanted)
 
 
 def _told(gap: _Gap, product: Product) -> Missing:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 #: Variables of `VARIABLES` that are logscan's own: a format with one of them is not nginx's. (`$blanks` says of some
 #: formats that nothing follows.)
 OWN_VARIABLES = frozenset({
-    "remote_addr_port", "time_any", "syslog_time", "request_time_ms", "request_time_us", "request_time_ns",
+    "remote_addr_port", "time_any", "time_begun", "syslog_time", "request_time_ms", "request_time_us",
+    "request_time_ns",
     "upstream_time", "upstream_time_ms", "upstream_time_us", "upstream_time_ns", "upstream_name",
     "upstream_target", "upstream_code", "request_raw", "referer_raw", "user_agent_raw", "x_forwarded_for_raw",
     "request_id_raw", "host_raw", "number", "seconds", "millis", "name", "rest", "message", "node", "pod",

@@ -108,9 +108,15 @@ def narrow_outputs(layout: Layout) -> list[Output]:
 
 
 def has_exact_times(layout: Layout) -> bool:
-    """Whether the format says to the millisecond when a request came: ``$msec`` and ``$request_time``."""
+    """Whether the format says to the millisecond when a request came: so, or by ``$msec`` and ``$request_time``."""
     carried = layout.columns
-    return "request_time" in carried and "time" in carried and layout.fields[carried["time"]].type is Type.MSEC
+    msec = "time" in carried and layout.fields[carried["time"]].type is Type.MSEC
+    return (msec and "request_time" in carried) or tells_begin(layout)
+
+
+def tells_begin(layout: Layout) -> bool:
+    """Whether the time that the format logs is, to the millisecond, when the request began."""
+    return "time" in layout.columns and layout.fields[layout.columns["time"]].variable == "time_begun"
 
 
 def complete(rows: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import polars as pl
 from analyzer.parsing.schema import TIME, Kind, Output
 from analyzer.tables.address_table import NO_ADDRESS, new_address_table
 from analyzer.tables.clients import CLIENT, new_clients, tells_clients
+from analyzer.tables.columns import tells_begin
 from analyzer.tables.limit_req import LIMITS
 from analyzer.tables.pooled import PooledTable
 from analyzer.tables.replay import Replay
@@ -51,6 +52,8 @@ TOTALS = (
 #: What the log tells of rejections: totals that are also counted by address.
 REFUSED = ("status_429", "status_503", "limit_req_rejected", "limit_conn_rejected")
 
+#: Seconds that a request is taken to have lasted at most where its end is told by its beginning.
+_LONGEST = 1e9
 _SAID = ("limit_req", "limit_conn")
 #: Frames of rejections by address that are added up at once.
 _FRAMES = 64
@@ -58,7 +61,7 @@ _REFUSED: dict[str, pl.DataType] = {"limit": pl.UInt16(), "number": pl.UInt32(),
 
 
 def limit_outputs(layout: Layout, *, durations: bool) -> list[Output]:
-    """What to ask a scanner for; with `durations` also how long requests lasted, where times are not exact."""
+    """What to ask a scanner for; with `durations` also how long requests lasted, and how long since the time logged."""
     carried = layout.columns
     wanted = zone_outputs(layout)
     for name in _SAID:
@@ -66,7 +69,8 @@ def limit_outputs(layout: Layout, *, durations: bool) -> list[Output]:
             patterns = (b"REJECTED\0", b"PASSED\0", b"DELAYED\0")
             wanted.append(Output(f"{name}_status", Kind.TAG, carried[f"{name}_status"], patterns))
     if durations and "request_time" in carried:
-        wanted.append(Output("request_time", Kind.SECONDS, carried["request_time"]))
+        name = "since_begin" if tells_begin(layout) else "request_time"
+        wanted.append(Output(name, Kind.SECONDS, carried["request_time"]))
     return wanted
 
 
@@ -140,8 +144,7 @@ class LimitTable:
 
     def add(self, source: int, rows: pl.DataFrame, marks: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one source in the order of its log, and what the table of addresses said of them."""
-        known = rows["time"] if "time" in rows.columns else pl.lit(None, TIME).alias("time")
-        asked = [known, zones(rows), *(rows[name] for name in ("request_time",) if name in rows.columns)]
+        asked = [*_times(rows, exact_times=exact_times), zones(rows)]
         self._logged.add(source, marks.with_columns(asked), exact_times=exact_times)
         if tells_clients(rows):
             clients = rows[CLIENT] if CLIENT in rows.columns else self._visitors.find(rows)
@@ -278,6 +281,19 @@ class LimitTable:
         Nothing can be added any more.
         """
         return self._clients.addresses.finish()
+
+
+def _times(rows: pl.DataFrame, *, exact_times: bool) -> list[pl.Series | pl.Expr]:
+    """When each request ended, in whole seconds where nothing else is known, and how long it lasted where that is."""
+    if "time" not in rows.columns:
+        return [pl.lit(None, TIME).alias("time")]
+    time, lasted = rows["time"], [rows[name] for name in ("request_time",) if name in rows.columns]
+    if "since_begin" in rows.columns:
+        lasted = [rows["since_begin"].fill_null(0.0).fill_nan(0.0).clip(0.0, _LONGEST).alias("request_time")]
+        time += (lasted[0] * 1000).round().cast(pl.Duration("ms"))
+    elif not exact_times:
+        time = (time.to_physical() // 1000 * 1000).cast(TIME)
+    return [time, *lasted]
 
 
 def _summed(refused: Sequence[pl.DataFrame]) -> pl.DataFrame:

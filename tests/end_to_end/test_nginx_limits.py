@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -138,3 +141,44 @@ def test_the_report_compares_with_what_was_logged(folder: Path) -> None:
     simulated = next(each for each in reading.simulations if each.limit == "limit-rps: 5")
     assert abs(simulated.rejected - count) <= 0.001 * simulated.requests
     assert simulated.rejected_low == simulated.rejected_high
+
+
+#: What networks of the clients are said to be, so that rejections fall to several classes.
+CLASSES = {"node": "127.0.2.0/28", "lb": "127.0.1.0/24", "client": "127.0.2.16/28"}
+
+
+@pytest.mark.parametrize("times", ["[$msec] $request_time", "[$msec]", "[$time_iso8601]"])
+def test_rejections_by_class_from_an_error_log(folder: Path, tmp_path: Path, times: str) -> None:
+    """Where the access log does not say what was limited, nginx's error log does, and the status by class.
+
+    What is simulated is exact where it is known when requests began; else its bounds hold what nginx did.
+    """
+    lines = [line.split(" ", 7) for line in (folder / "five.log").read_text().splitlines()]
+    said = Counter(
+        next((class_ for class_, net in CLASSES.items() if ip_address(address) in ip_network(net)), "private")
+        for address, *_, limit_req, _ in lines
+        if limit_req == "REJECTED"
+    )
+    assert min(said[class_] for class_ in CLASSES) > 5
+    text = ""
+    for address, msec, took, status, *_ in lines:
+        second = datetime.fromtimestamp(int(float(msec[1:-1])), UTC).isoformat()
+        text += f"{address} {times} {status}\n".replace("[$msec]", msec)
+        text = text.replace("$request_time", took).replace("$time_iso8601", second)
+    (tmp_path / "access.log").write_text(text)
+    errors = (folder / "error.log").read_text().splitlines(keepends=True)
+    (tmp_path / "error.log").write_text("".join(line for line in errors if "web_five_1_rps" in line))
+    named = {class_: [network] for class_, network in CLASSES.items()}
+    report = analyze(tmp_path, log_format=f"$remote_addr {times} $status", limit_allowlist=[ALLOWED], **named)
+    told = report.rate_limit.logged
+    assert told is not None
+    assert (told.told_by, told.rejected, told.nearest) == ("error_log", said.total(), "limit-rps: 5")
+    assert {each.class_: each.rejected for each in told.classes} == said
+    exact = times.endswith("$request_time")
+    assert report.rate_limit.simulations[2].certainty == ("exact" if exact else "bounds")
+    for each in told.classes:
+        if exact:
+            assert abs(each.simulated_low - each.rejected) <= 1 + 0.01 * each.rejected
+            assert each.simulated_low == each.simulated_high
+        else:
+            assert each.simulated_low <= each.rejected <= each.simulated_high
