@@ -104,7 +104,8 @@ def logged(
 
 def _by_class(labelled: pl.DataFrame, rejections: pl.DataFrame) -> pl.DataFrame:
     """Rejections by ``key``, ``limit`` and ``class``, of logged addresses: ``low`` and ``high``."""
-    of_logged = rejections.filter(pl.col("key") != KEYS.index("client"))
+    told = pl.col("address").is_not_null() | (pl.col("key") == KEYS.index("logged"))
+    of_logged = rejections.filter((pl.col("key") != KEYS.index("client")) & told)
     classes = labelled.select("address", pl.col("class").cast(pl.String))
     return (
         of_logged.join(classes, on="address", how="left", nulls_equal=True)

@@ -16,6 +16,7 @@ import polars as pl
 from analyzer.addresses.ranges import to_text
 from analyzer.charts import Lines
 from analyzer.readings.bitmap import at_least, linear_count
+from analyzer.readings.limit_bounds import proven_bounds
 from analyzer.readings.logged_limits import Logged, logged
 from analyzer.readings.reading import Reading, frame_of
 from analyzer.readings.shares import considered, percent
@@ -60,13 +61,14 @@ class Simulation:
     """What one limit would have done to `requests` arrivals.
 
     Timestamps with whole seconds leave open when in its second a request came: the truth lies about `rejected_low` to
-    `rejected_high`, `rejected` is halfway. `certainty` says how sure that is: ``exact`` with timestamps to the
-    millisecond, all three are equal; ``bounds`` where they hold for all times within their seconds that the requests
-    may have come: for one ``limit-rps`` or ``limit-rpm``, for Envoy's bucket of a client where it fills by whole
-    thousandths, and for Kong's windows, which begin with a second, where it is not logged how long requests lasted;
-    ``estimate`` for other limits, of which two orders are tried, all of a second at once and evenly spread, and for all
-    where requests last longer than `BRIEF_MS` on average: they are logged when they end, and meet a limit when they
-    begin.
+    `rejected_high`. `certainty` says how sure that is: ``exact`` with timestamps to the millisecond, all three are
+    equal; ``bounds`` where they hold for all times within their seconds that the requests may have come: for
+    ``limit-rps`` and ``limit-rpm``, alone and together, for Envoy's bucket where it fills by whole thousandths, and for
+    Kong's windows, which begin with a second, where it is not logged how long requests lasted; ``estimate`` for other
+    limits, of which two orders are tried, all of a second at once and evenly spread, and for all where requests last
+    longer than `BRIEF_MS` on average: they are logged when they end, and meet a limit when they begin. `rejected` is
+    halfway, of limits together and of a bucket that all share halfway between the two orders; who is rejected of the
+    latter is an estimate.
     `rejected_on_shared_keys_pct` is the share of the rejections, None when there are none. `rejected_keys` may meet a
     rejection, and so may `visitors_rejected_pct` of the keys that are not shared. `counting` says what the limit counts
     over: ``each-log`` by itself, a controller pod's, or ``all-logs``, as Kong's pods do that share a database.
@@ -246,12 +248,20 @@ class _Asked:
         shared_key_pct = percent(sums["on_shared"], sums["considered"])
         visitors = sums["keys"] - sums["shared_keys"]
         shown = [place for place, limit in enumerate(self.limits) if limit.shown]
-        found = _rejections(keys, rejections.filter(pl.col("limit").is_in(shown)))
+        found = _rejections(keys, rejections.filter(pl.col("limit").is_in(shown), pl.col("address").is_not_null()))
+        proven = proven_bounds(rejections, self.limits) if self.whole_seconds and self.brief else {}
         named = {key["address"] for each in found.values() for key in each.most}
         chosen = keys.filter(pl.col("address").is_in(pl.Series(list(named), dtype=pl.UInt128).implode()))
         about = {row["address"]: row for row in chosen.iter_rows(named=True)}
         simulations = [
-            _simulation(limit, found.get(place, _NOTHING), requests, visitors, self._certainty(limit))
+            _simulation(
+                limit,
+                found.get(place, _NOTHING),
+                requests,
+                visitors,
+                certainty=self._certainty(limit),
+                proven=proven.get(place),
+            )
             for place, limit in enumerate(self.limits)
             if limit.shown
         ]
@@ -276,7 +286,8 @@ class _Asked:
         if not self.whole_seconds:
             return "exact"
         windows = limit.policy.type in {Type.FIXED, Type.SLIDING} and not self.lasting
-        return "bounds" if self.brief and (windows or limit.twin is not None) else "estimate"
+        of_each = limit.twin is not None and not limit.policy.shared
+        return "bounds" if self.brief and (windows or of_each) else "estimate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +347,18 @@ def _rejected(limit: Limit, key: Mapping[str, int], about: Mapping[int, Mapping[
     )
 
 
-def _simulation(limit: Limit, sums: _Rejections, requests: int, visitors: int, certainty: str) -> Simulation:
+def _simulation(  # noqa: PLR0913 - what is known of a limit
+    limit: Limit,
+    sums: _Rejections,
+    requests: int,
+    visitors: int,
+    *,
+    certainty: str,
+    proven: tuple[int, int] | None,
+) -> Simulation:
     both = sums.rejected_low + sums.rejected_high
-    rejected = both // 2
+    low, high = proven or (sums.rejected_low, sums.rejected_high)
+    rejected = min(max(both // 2, low), high)
     return Simulation(
         controller=limit.controller,
         limit=limit.name,
@@ -347,11 +367,11 @@ def _simulation(limit: Limit, sums: _Rejections, requests: int, visitors: int, c
         rejected=rejected,
         rejected_pct=percent(rejected, requests),
         rejected_on_shared_keys_pct=percent(sums.on_shared, both),
-        rejected_low=sums.rejected_low,
-        rejected_high=sums.rejected_high,
+        rejected_low=low,
+        rejected_high=min(high, requests),
         rejected_keys=sums.rejected_keys,
         visitors_rejected_pct=percent(sums.visitors, visitors),
-        certainty=certainty,
+        certainty="bounds" if proven else certainty,
         counting="all-logs" if limit.pooled else "each-log",
     )
 

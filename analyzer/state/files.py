@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analyzer.state.store import Store
 
 #: Of what tables hold and mean: a higher one wherever rows of an older state could not be added to today's.
-VERSION = 3
+VERSION = 4
 
 
 def packed(frame: pl.DataFrame) -> bytes:

@@ -59,7 +59,8 @@ REJECTIONS: dict[str, pl.DataType] = {
     "fewest": pl.UInt64(),
 }
 
-#: The same of a run, by address: ``key`` is what was counted under (`analyzer.tables.limited.KEYS`).
+#: The same of a run, by address: ``key`` is what was counted under (`analyzer.tables.limited.KEYS`). Without an address
+#: stands what a limit that all share rejects of all together.
 LIMITS: dict[str, pl.DataType] = {
     "key": pl.UInt8(),
     "limit": pl.UInt16(),

@@ -219,12 +219,11 @@ class LimitTable:
             if found.is_empty():
                 continue
             key_column = pl.lit(key, pl.UInt8()).alias("key")
-            address = named.alias("address").gather(found["number"])
+            address = _named(named, found)
             parts.append(found.select(key_column, "limit", address, "most", "fewest"))
         if self._refused:
             refused, self._refused = _summed(self._refused), []
-            known = refused["number"].set(refused["number"] == NO_ADDRESS, None)
-            address = addresses.alias("address").gather(known)
+            address = _named(addresses, refused)
             logged = pl.lit(KEYS.index("logged"), pl.UInt8()).alias("key")
             parts.append(refused.select(logged, "limit", address, "most", pl.col("most").alias("fewest")))
         return pl.concat(parts) if parts else pl.DataFrame(schema=LIMITS)
@@ -294,6 +293,11 @@ def _times(rows: pl.DataFrame, *, exact_times: bool) -> list[pl.Series | pl.Expr
     elif not exact_times:
         time = (time.to_physical() // 1000 * 1000).cast(TIME)
     return [time, *lasted]
+
+
+def _named(addresses: pl.Series, found: pl.DataFrame) -> pl.Series:
+    """The address of each row, null for `NO_ADDRESS`."""
+    return addresses.alias("address").gather(found["number"].set(found["number"] == NO_ADDRESS, None))
 
 
 def _summed(refused: Sequence[pl.DataFrame]) -> pl.DataFrame:

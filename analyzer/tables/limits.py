@@ -103,14 +103,14 @@ class Limit:
 
     @property
     def twin(self) -> Limit | None:
-        """The single limit_req that decides alike: the limit itself, or that of a bucket for each client.
+        """The single limit_req that decides alike: the limit itself, or that of a bucket, for whoever the bucket is.
 
         A bucket of so many tokens is a burst of one less. It has a twin where it fills by whole thousandths of a token
         in a second; nginx then rounds nothing.
         """
         if self.stands_alone:
             return self
-        if self.policy.type is not Type.BUCKET or self.policy.shared:
+        if self.policy.type is not Type.BUCKET:
             return None
         ((interval, most),) = self.policy.parts
         rate, rest = divmod(most * 1_000_000, interval)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.tables.address_table import NO_ADDRESS
 from analyzer.tables.arrivals import Arrivals, met
 from analyzer.tables.columns import Outcome
 from analyzer.tables.limit_req import ARRIVALS, REJECTIONS, new_simulator
@@ -83,13 +84,17 @@ class LogReplay:
     def __init__(self, limits: Sequence[Limit], *, exact_times: bool) -> None:
         order = [place for place in in_order(limits) if not limits[place].pooled]
         # Whole seconds leave bounds, which are known of a single limit_req.
-        twins = {place: limits[place].twin for place in order if limits[place].stands_alone or not exact_times}
-        grid = [twin for twin in twins.values() if twin is not None]
-        alone = [place for place, twin in twins.items() if twin is not None]
+        bounded = [place for place in order if limits[place].stands_alone or not exact_times]
+        twins = {place: twin for place in bounded if (twin := limits[place].twin)}
+        alone, routes = (
+            [place for place in twins if limits[place].policy.shared is shared] for shared in (False, True)
+        )
         self._exact = exact_times
-        self._alone = pl.Series(alone, dtype=pl.UInt16)
-        ladders = _numbers(grid)
-        self._simulator = new_simulator(grid, whole_seconds=not exact_times, ladders=ladders) if grid else None
+        self._alone, self._of_routes = (pl.Series(places, dtype=pl.UInt16) for places in (alone, routes))
+        grid = [twins[place] for place in alone]
+        self._simulator = new_simulator(grid, whole_seconds=not exact_times, ladders=_numbers(grid)) if grid else None
+        #: Of limits that all requests share, how many are rejected in all.
+        self._routes = new_simulator([twins[place] for place in routes], whole_seconds=True) if routes else None
         #: The limits that are decided request by request: those of each key, and those that all requests share.
         self._decided = [
             Decided(limits, [place for place in order if place not in alone and limits[place].policy.shared is shared],
@@ -108,6 +113,9 @@ class LogReplay:
             arrived, disordered = self._simulator.add(rows) if self._simulator is not None else (0, 0)
             if self._arrivals is None:
                 return arrived, disordered
+        if self._routes is not None:
+            everybody = pl.when(pl.col("number") != NO_ADDRESS).then(pl.lit(0, pl.UInt32)).otherwise("number")
+            self._routes.add(rows.with_columns(everybody.alias("number")))
         come = rows.filter(met(rows, exact_times=self._exact))
         before = self._arrivals.disordered
         self._decide(self._arrivals.add(come))
@@ -124,17 +132,26 @@ class LogReplay:
                 decided.decide(order, rows.select(key.alias("key"), "number", "begin", "end"))
 
     def take(self) -> pl.DataFrame:
-        """The rejections since the last time, see `limit_req.REJECTIONS`; several rows of a key are possible."""
-        return self._taken(self._simulator.take() if self._simulator is not None else None)
+        """The rejections since the last time, see `limit_req.REJECTIONS`; several rows of a key are possible.
+
+        Those of a limit that all requests share stand there a second time, for all together: of whole seconds there are
+        bounds for them, while whose requests they are is an estimate. Their number is `NO_ADDRESS`.
+        """
+        return self._taken(*(each.take() if each is not None else None for each in (self._simulator, self._routes)))
 
     def finish(self) -> pl.DataFrame:
         """The log is over: the rejections since the last time."""
         if self._arrivals is not None:
             self._decide(self._arrivals.finish())
-        return self._taken(self._simulator.finish() if self._simulator is not None else None)
+        return self._taken(*(each.finish() if each is not None else None for each in (self._simulator, self._routes)))
 
-    def _taken(self, alone: pl.DataFrame | None) -> pl.DataFrame:
+    def _taken(self, alone: pl.DataFrame | None, routes: pl.DataFrame | None) -> pl.DataFrame:
         found = [each.take() for each in self._decided]
+        nobody = pl.lit(NO_ADDRESS, pl.UInt32()).alias("number")
+        if self._exact:
+            found.append(found[1].with_columns(nobody))
+        elif routes is not None:
+            found.append(routes.with_columns(nobody, self._of_routes.gather(routes["limit"]).alias("limit")))
         if alone is not None and alone.height:
             found.append(alone.with_columns(self._alone.gather(alone["limit"]).alias("limit")))
         return pl.concat(found)
@@ -144,6 +161,8 @@ class LogReplay:
         parts: dict[str, pl.DataFrame] = {}
         if self._simulator is not None:
             parts["limit_req"] = self._simulator.state()
+        if self._routes is not None:
+            parts["routes"] = self._routes.state()
         if self._arrivals is not None:
             parts |= self._arrivals.state()
         return parts | {
@@ -156,6 +175,8 @@ class LogReplay:
         """Go on, while still empty, where the log was when `state` was asked, with the same limits."""
         if self._simulator is not None:
             self._simulator.restore(state["limit_req"])
+        if self._routes is not None:
+            self._routes.restore(state["routes"])
         if self._arrivals is not None:
             self._arrivals.restore(state)
         for kind, decided in enumerate(self._decided):

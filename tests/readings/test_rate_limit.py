@@ -13,7 +13,16 @@ from analyzer.addresses.ranges import to_number
 from analyzer.readings.rate_limit import RateLimit, rate_limit
 from analyzer.readings.suggested_limits import Replicas, replicas_of
 from analyzer.tables.limit_req import LIMITS
-from analyzer.tables.limits import Limit, connections_limit, envoy_limit, kong_limits, ladder_around, rps_limit
+from analyzer.tables.limits import (
+    Limit,
+    connections_limit,
+    envoy_limit,
+    kong_limits,
+    ladder_around,
+    rpm_limit,
+    rps_limit,
+    together,
+)
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -307,7 +316,7 @@ def test_how_sure_a_simulation_is(labelled: Rows, whole_seconds: int, said: list
 
 @pytest.mark.parametrize("lasting", [False, True])
 def test_how_sure_windows_and_buckets_are(labelled: Rows, lasting: bool) -> None:  # noqa: FBT001
-    """Kong's windows are certain unless requests began before their second; Envoy's bucket where nginx can count so."""
+    """Kong's windows are certain unless requests began before their second; buckets where nginx can count so."""
     tried = [
         *kong_limits([("second", 5), ("minute", 9)]),
         envoy_limit("second", 5, shared=False),
@@ -317,7 +326,19 @@ def test_how_sure_windows_and_buckets_are(labelled: Rows, lasting: bool) -> None
     totals = {"requests": 3, "whole_seconds": 3, "lasting": 3 * lasting}
     read = rate_limit(labelled(*visitors(3)), limits(), totals, tried)
     of_windows = "estimate" if lasting else "bounds"
-    assert [each.certainty for each in read.simulations] == [of_windows] * 3 + ["bounds", "estimate", "estimate"]
+    assert [each.certainty for each in read.simulations] == [of_windows] * 3 + ["bounds", "estimate", "bounds"]
+
+
+def test_limits_together_have_bounds(labelled: Rows) -> None:
+    """Together they reject no less than each alone and no more than all; halfway stands what two orders give."""
+    alone = [rps(5), rpm_limit(60)]
+    found = limits((0, "198.51.0.1", 9, 5), (0, "198.51.0.2", 3, 3), (1, "198.51.0.1", 7, 6), (2, "198.51.0.1", 12, 8))
+    read = rate_limit(labelled(*visitors(3)), found, {"requests": 30, "whole_seconds": 30}, [*alone, together(alone)])
+    both = read.simulations[-1]
+    assert (both.rejected_low, both.rejected, both.rejected_high) == (9, 10, 19)
+    assert both.certainty == "bounds"
+    exact = rate_limit(labelled(*visitors(3)), found, {"requests": 30}, [*alone, together(alone)]).simulations[-1]
+    assert (exact.rejected_low, exact.rejected_high, exact.certainty) == (8, 12, "exact")
 
 
 def test_long_requests_make_bounds_an_estimate(labelled: Rows) -> None:

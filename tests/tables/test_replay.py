@@ -57,7 +57,9 @@ def rejections(found: list[pl.DataFrame]) -> dict[tuple[int, int], tuple[int, in
     """Rejections by limit and number: all of a moment at once, and spread."""
     summed = pl.concat(found).group_by("limit", "number").agg(pl.col("most", "fewest").sum())
     return {
-        (limit, number): (at_once, spread) for limit, number, at_once, spread in summed.iter_rows() if at_once + spread
+        (limit, number): (at_once, spread)
+        for limit, number, at_once, spread in summed.iter_rows()
+        if at_once + spread and number != NO_ADDRESS
     }
 
 
@@ -205,7 +207,7 @@ def test_twins() -> None:
     assert twin is not None
     assert twin.policy.parts == ((500, 29),)
     assert rps_limit(5).twin == rps_limit(5)
-    for limit in (envoy_limit("minute", 10, shared=False), envoy_limit("second", 2, shared=True), connections_limit(5)):
+    for limit in (envoy_limit("minute", 10, shared=False), connections_limit(5)):
         assert limit.twin is None
     assert envoy_limit("second", 10_000_000, shared=False).twin is None
 
