@@ -53,6 +53,11 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """The public names, for completion, which those not loaded yet are as well."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> object:
     """Load a public name when it is first used: `logscan --help` must not wait for Polars."""
     if name not in _HOMES:

@@ -59,9 +59,10 @@ def test_other_dtypes_are_refused(database: Path) -> None:
 def test_what_is_no_series_is_refused(given: Any, database: Path) -> None:
     """A list, an expression or a frame is told from a Series by name."""
     name = type(given).__name__
-    with pytest.raises(logscan.LogscanError, match=f"classify: expected a Series of addresses, got {name}"):
+    told = "list" if isinstance(given, list) else f"polars {name}"
+    with pytest.raises(logscan.LogscanError, match=f"classify: expected a Polars Series of addresses, got {told}"):
         logscan.classify(given)
-    with pytest.raises(logscan.LogscanError, match=f"geo: expected a Series of addresses, got {name}"):
+    with pytest.raises(logscan.LogscanError, match=f"geo: expected a Polars Series of addresses, got {told}"):
         logscan.geo(given, geoip=database)
     with pytest.raises(logscan.LogscanError, match=f"expected two Series, of keys and of times, got {name}"):
         logscan.simulate_limit(given, given, limit_rps=1)

@@ -244,7 +244,7 @@ def declared(
         ("--client", "client", "declared", client),
         ("--private", "private", None, private),
     ):
-        for cidr in cidrs:
+        for cidr in [cidrs] if isinstance(cidrs, str) else cidrs:
             try:
                 ranges = network_ranges(cidr)
             except ValueError as error:

@@ -106,7 +106,11 @@ def address_numbers(addresses: pl.Series, asked_by: str) -> pl.Series:
         Where they are neither; names the function that was asked.
     """
     if not isinstance(addresses, pl.Series):
-        raise UsageError(f"{asked_by}: expected a Series of addresses, got {type(addresses).__name__}")
+        library = type(addresses).__module__.partition(".")[0]
+        got = f"{library} {type(addresses).__name__}".removeprefix("builtins ")
+        raise UsageError(
+            f"{asked_by}: expected a Polars Series of addresses, got {got}", "polars.Series(...) makes one"
+        )
     if addresses.dtype == pl.UInt128:
         return addresses
     if addresses.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):

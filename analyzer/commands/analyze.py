@@ -62,7 +62,6 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
     """Read access logs and print whether client IPs are preserved."""
     _check_gates(fail_on or (), rules or ())
     hours = options.as_span("--window", window)
-    span = options.as_time("--since", since), options.as_time("--until", until)
     if workers is not None:
         os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
     from analyzer.jobs.analyze import analyze as run  # noqa: PLC0415
@@ -89,8 +88,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
             deny_country=deny_country or (),
             allow_country=allow_country or (),
             allowlist=allowlist or (),
-            since=span[0],
-            until=span[1],
+            since=since,
+            until=until,
             by=by.value if by else None,
             limit_rps=limit_rps or (),
             limit_rpm=limit_rpm or (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -152,16 +152,6 @@ ClusterEngine = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
-
-
-def as_time(option: str, text: str | None) -> datetime | None:
-    """The moment that an option names."""
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option}: expected a time such as 2026-11-21T07:00:00Z, got {text!r}") from None
 
 
 _SPAN = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.addresses.asns import load_asns
-from analyzer.errors import UsageError
+from analyzer.errors import LogscanWarning, UsageError
 from analyzer.findings.evaluate import usable_findings
-from analyzer.jobs.given import Given, names_of, time_span
+from analyzer.jobs.given import Given, logs_named, names_of, several, time_span
 from analyzer.jobs.given_limits import GivenLimits
 from analyzer.jobs.judging import Judge, WasRead
 from analyzer.jobs.progress import notebook_bar
@@ -44,17 +45,17 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     lb: Iterable[str] = (),
     client: Iterable[str] = (),
     private: Iterable[str] = (),
-    rules: Iterable[str | os.PathLike[str]] = (),
-    geoip: Iterable[str | os.PathLike[str]] = (),
+    rules: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+    geoip: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     deny_country: Iterable[str] = (),
     allow_country: Iterable[str] = (),
     allowlist: Iterable[str] = (),
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
     by: By | None = None,
-    limit_rps: Iterable[int] = (),
-    limit_rpm: Iterable[int] = (),
-    limit_connections: Iterable[int] = (),
+    limit_rps: int | Iterable[int] = (),
+    limit_rpm: int | Iterable[int] = (),
+    limit_connections: int | Iterable[int] = (),
     limit_burst_multiplier: int = BURST_MULTIPLIER,
     limit_allowlist: Iterable[str] = (),
     limit_harm: float = HARMED_PCT,
@@ -68,9 +69,11 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     workers: int | None = None,
     cluster_engine: str | None = None,
     progress: Callable[[int], object] | None = None,
-    say: Callable[[str], object] = lambda _: None,
+    say: Callable[[str], object] | None = None,
 ) -> Report:
     """Read access logs and say whether client IPs are preserved in them.
+
+    What may be given more than once may be one value, too.
 
     Parameters
     ----------
@@ -95,7 +98,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     allowlist
         CIDRs of a rule to try: let only these in.
     since, until
-        Only requests in this half-open range of time count. A time without a zone is UTC.
+        Only requests in this half-open range of time count, as datetimes or as text (``"2026-11-21T07:00Z"``). A time
+        without a zone is UTC.
     by
         What skew is read by: ``node``, ``zone``, ``pod`` or ``source``; chosen by what is known where not given.
     limit_rps
@@ -132,13 +136,14 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     progress
         Called with the number of bytes after each piece of the input; a notebook shows a bar where it is not given.
     say
-        Called with what one should know while it runs: that a run waits for another one.
+        Called with what one should know while it runs: that a run waits for another one. Where it is not given, a
+        `LogscanWarning` names each source that could not be read to its end.
 
     Raises
     ------
     LogscanError
-        For options that cannot be meant and files that cannot be read. A source that breaks off half-way is no error:
-        the report says so.
+        For options that cannot be meant and files that cannot be read. Of several sources one that cannot be read, or
+        that breaks off half-way, is no error: the report says so.
     """
     begun = time.perf_counter()
     given = Given(
@@ -152,14 +157,14 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         rules=rules,
     )
     limits = GivenLimits(
-        rps=tuple(limit_rps),
-        rpm=tuple(limit_rpm),
-        connections=tuple(limit_connections),
+        rps=several(int, limit_rps),
+        rpm=several(int, limit_rpm),
+        connections=several(int, limit_connections),
         burst_multiplier=limit_burst_multiplier,
-        allowlist=tuple(limit_allowlist),
-        kong=tuple(kong_limit),
-        kong_sliding=tuple(kong_sliding_limit),
-        envoy=tuple(envoy_limit),
+        allowlist=several(str, limit_allowlist),
+        kong=several(str, kong_limit),
+        kong_sliding=several(str, kong_sliding_limit),
+        envoy=several(str, envoy_limit),
     )
     classifier = given.classifier()
     folds = Folds(classifier, limits.tried(), limits.allowed())
@@ -171,8 +176,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         top=top,
         limits=folds.limits,
         limit_harm=limit_harm,
-        geo_rules=GeoRules.given(list(deny_country), list(allow_country), list(allowlist)),
-        database=_open_geo([Path(file) for file in geoip]),
+        geo_rules=GeoRules.given(*(several(str, each) for each in (deny_country, allow_country, allowlist))),
+        database=_open_geo([Path(file) for file in names_of(geoip)]),
         asn_classes=load_asns(given.rules),
     )
     span = time_span(since, until)
@@ -182,7 +187,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
         from analyzer.runs.increment import listed_for  # noqa: PLC0415 - only with a state
 
         span = listed_for(window)
-    sources, known = find(names_of(source), span), given.formats()
+    sources, known = find(logs_named(source), span), given.formats()
     read: WasRead
     with notebook_bar(progress) as watched:
         if state is not None:
@@ -202,7 +207,7 @@ def analyze(  # noqa: PLR0913 - the options of the command line
                 cluster_engine=cluster_engine,
                 rejects=rejects,
                 progress=watched,
-                say=say,
+                say=say or (lambda _: None),
             )
             tables = read.tables()
         else:
@@ -216,7 +221,11 @@ def analyze(  # noqa: PLR0913 - the options of the command line
             else:
                 read.read(threads, rejects)
                 tables = fold.tables()
-    return judge.judge(read, tables, begun).report
+    report = judge.judge(read, tables, begun).report
+    for source_row in report.input.sources if say is None else ():
+        if source_row.error is not None:
+            warnings.warn(f"{source_row.uri}: {source_row.error}", LogscanWarning, stacklevel=2)
+    return report
 
 
 def _check_state(state: str | os.PathLike[str] | None, span: Span, window: timedelta | None) -> None:

@@ -102,7 +102,7 @@ def _document(side: Compared, options: dict[str, Any]) -> dict[str, Any]:
             return saved
     from analyzer.jobs.analyze import analyze  # noqa: PLC0415 - saved reports need none of it
 
-    report = analyze(side, **options)
+    report = analyze(side, **{"say": lambda _: None, **options})  # what cannot be read is an error here
     require_read(report, _name(side, "logs"))
     return _parsed(report.to_json().encode(), "report")
 

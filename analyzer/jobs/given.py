@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import FormatError, UsageError
@@ -17,17 +17,30 @@ from analyzer.parsing.log_format import LineFormat, compile_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
 
 Span = tuple["datetime | None", "datetime | None"]
+T = TypeVar("T", str, int)
 
 
 def names_of(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    """The names of the logs: one, or several."""
+    """The names of files: one, or several."""
     return [source] if isinstance(source, (str, os.PathLike)) else list(source)
+
+
+def logs_named(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """The same of logs, of which there must be one."""
+    names = names_of(source)
+    if not names:
+        raise UsageError("expected a log to read, got none")
+    return names
+
+
+def several(kind: type[T], values: T | Iterable[T]) -> list[T]:
+    """The values of an option that may be given more than once: one alone, or several."""
+    return [values] if isinstance(values, kind) else list(values)  # type: ignore[arg-type]
 
 
 class Given:
@@ -63,11 +76,11 @@ class Given:
         lb: Iterable[str] = (),
         client: Iterable[str] = (),
         private: Iterable[str] = (),
-        rules: Iterable[str | os.PathLike[str]] = (),
+        rules: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     ) -> None:
-        self.cluster = _open_cluster(cluster, list(controller))
+        self.cluster = _open_cluster(cluster, several(str, controller))
         self.log_format = log_format
-        self.rules = [Path(folder) for folder in rules]
+        self.rules = [Path(folder) for folder in names_of(rules)]
         self._declared = declared(node=node, lb=lb, client=client, private=private)
 
     def classifier(self) -> Classifier:
@@ -99,15 +112,24 @@ def _open_cluster(given: Cluster | str | os.PathLike[str] | None, controllers: S
     return Cluster.load(Path(given), controllers)
 
 
-def time_span(since: datetime | None, until: datetime | None) -> Span:
+def time_span(since: datetime | str | None, until: datetime | str | None) -> Span:
     """A half-open range of time; a time without a zone is UTC."""
+    moments = _moment("--since", since), _moment("--until", until)
     try:
         start, end = (
-            moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
-            for moment in (since, until)
+            moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)) for moment in moments
         )
     except OverflowError:
         raise UsageError("--since, --until: expected times between the years 1 and 9999 in UTC") from None
     if start is not None and end is not None and start >= end:
         raise UsageError(f"--until: expected a time after --since {start.isoformat()}, got {end.isoformat()}")
     return start, end
+
+
+def _moment(option: str, moment: datetime | str | None) -> datetime | None:
+    if moment is None or isinstance(moment, datetime):
+        return moment
+    try:
+        return datetime.fromisoformat(moment)
+    except (TypeError, ValueError):
+        raise UsageError(f"{option}: expected a time such as 2026-11-21T07:00:00Z, got {moment!r}") from None

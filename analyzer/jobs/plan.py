@@ -43,7 +43,7 @@ def plan_local(
     if sources:
         from analyzer.jobs.analyze import analyze  # noqa: PLC0415 - reads no log without one
 
-        report = analyze(sources, cluster=known, by="node", top=1)
+        report = analyze(sources, cluster=known, by="node", top=1, say=lambda _: None)
         require_read(report, ", ".join(sources))
         traffic = {group.name: group.requests for group in report.skew.groups}
     return Plan(version=__version__, cluster=known.name, platform=known.platform, controllers=plan(known, traffic))

@@ -10,7 +10,7 @@ from polars.io.plugins import register_io_source
 
 from analyzer.addresses.forwarded import Trusted
 from analyzer.errors import UsageError
-from analyzer.jobs.given import Given, names_of, time_span
+from analyzer.jobs.given import Given, logs_named, time_span
 from analyzer.runs.row_reading import RowReader
 from analyzer.runs.row_scan import COLUMNS
 from analyzer.runs.threads import thread_count
@@ -35,9 +35,9 @@ def scan(  # noqa: PLR0913 - the options of the command line
     lb: Iterable[str] = (),
     client: Iterable[str] = (),
     private: Iterable[str] = (),
-    rules: Iterable[str | os.PathLike[str]] = (),
-    since: datetime | None = None,
-    until: datetime | None = None,
+    rules: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
     in_order: bool = False,
     on_unreadable: OnUnreadable = "warn",
     workers: int | None = None,
@@ -66,7 +66,7 @@ def scan(  # noqa: PLR0913 - the options of the command line
     rules
         Folders with more rules, read after the shipped ones.
     since, until
-        Only requests in this half-open range of time. A time without a zone is UTC.
+        Only requests in this half-open range of time, as datetimes or as text. A time without a zone is UTC.
     in_order
         Lines of each plain file are in order of time, give or take five minutes: also the first query for a range of
         ``time`` skips what lies outside it. A file is looked at here and there, and read whole where it is seen to be
@@ -143,7 +143,7 @@ def scan(  # noqa: PLR0913 - the options of the command line
         return Trusted.proxies(given.classifier().label)
 
     reader = RowReader(
-        find(names_of(source), span),
+        find(logs_named(source), span),
         given.formats(),
         given.cluster,
         trusted,

@@ -56,6 +56,10 @@ class Comparison(Reading):
         """Write it as JSON."""
         return to_json(self)
 
+    def __repr__(self) -> str:  # noqa: D105 - says itself
+        kept = (_texts(change) for change in self.compared.changes if change.measure == "preserved")
+        return "<Comparison: " + "".join(f"preserved {row[2]} % before, {row[3]} % after" for row in kept) + ">"
+
     def _repr_html_(self) -> str:
         """Show it in a notebook."""
         from analyzer.report.html import fragment  # noqa: PLC0415 - costs its import only where it is used
