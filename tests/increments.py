@@ -72,4 +72,5 @@ def facts(report: Report, *, without: Iterable[str] = ()) -> dict[str, Any]:
 
 def read(state: str | Path | None, *sources: Path, **options: Any) -> Report:
     """One run."""
+    options.setdefault("say", lambda _: None)  # tests look for what could not be read in the report
     return logscan.analyze([str(source) for source in sources], state=state, workers=1, **options)

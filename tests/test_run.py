@@ -13,7 +13,7 @@ import pytest
 from command import LINE
 from runs import KNOWN
 
-from analyzer.errors import UsageError
+from analyzer.errors import LogscanWarning, UsageError
 from analyzer.jobs.analyze import analyze
 from analyzer.runs.logs import Log, pieces
 from analyzer.sources import Source
@@ -77,7 +77,8 @@ def test_a_pod_whose_log_breaks_off_is_not_idle(tmp_path: Path) -> None:
         folder = tmp_path / f"ingress_{pod}_0f6b7e1c-52a9-4f0e-9a55-1c8f0f3c2d11" / "controller"
         folder.mkdir(parents=True)
         (folder / "0.log").write_bytes(content)
-    report = analyze(tmp_path, by="pod")
+    with pytest.warns(LogscanWarning, match=r"broken_.*/0\.log: "):
+        report = analyze(tmp_path, by="pod")
     assert [group.name for group in report.skew.groups] == ["busy", "idle"]
     assert report.skew.idle == ["idle"]
     assert len([source for source in report.input.sources if source.error]) == 1

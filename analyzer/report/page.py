@@ -57,8 +57,9 @@ class Page:
         self._lines.append(Text.assemble((label, label_style), (text, style)))
 
     def section(self, label: str, parts: Iterable[str], gap: str = GAP, style: str = "") -> None:
-        """Add parts side by side under a label, on as many lines as they need; no part is broken over two."""
-        for index, line in enumerate(flow(parts, self.width - len(INDENT) - LABEL, gap)):
+        """Add parts side by side under a label, on as many lines as they need; a part wider than one is broken."""
+        room = self.width - len(INDENT) - LABEL
+        for index, line in enumerate(flow(broken(parts, room), room, gap)):
             self.line(line, style, label=f"{label if index == 0 else '':<{LABEL}}")
 
     def whole(self, text: str, style: str = "", *, label: str = "", width: int = LABEL) -> None:

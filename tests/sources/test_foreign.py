@@ -100,7 +100,9 @@ def test_other_logs_are_read_beside_it(tmp_path: Path) -> None:
     """An archive among logs is named in the report, and nothing of the others is lost."""
     (tmp_path / "access.log").write_text(f"{LINE}\n")
     (tmp_path / "old.tar.gz").write_bytes(gzip.compress(_tar()))
-    sources = json.loads(analyzer.analyze(tmp_path).to_json())["input"]["sources"]
+    with pytest.warns(analyzer.LogscanWarning, match="found a tar archive"):
+        report = analyzer.analyze(tmp_path)
+    sources = json.loads(report.to_json())["input"]["sources"]
     assert [(source["parsed"], source["error"]) for source in sources] == [
         (1, None),
         (0, "expected a log of text or JSON, found a tar archive"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from analyzer.report.page import INDENT, LABEL, broken
+from analyzer.report.page import INDENT, LABEL
 from analyzer.report.sections import NAME, SHOWN, more
 from analyzer.report.text import duration, percentage, printable, size
 
@@ -35,8 +35,9 @@ def skew(page: Page, reading: Skew) -> None:
     page.section("", more(reading.interrupted - SHOWN))
     if reading.idle:
         first, *others = [_idle(reading, name) for name in reading.idle[:SHOWN]]
-        idle = [f"idle: {first}", *others, *more(len(reading.idle) + reading.idle_unlisted - SHOWN)]
-        page.section("", broken(idle, page.width - len(INDENT) - LABEL), gap=", ")
+        page.section(
+            "", [f"idle: {first}", *others, *more(len(reading.idle) + reading.idle_unlisted - SHOWN)], gap=", "
+        )
 
 
 def where(each: Grouping) -> str:
