@@ -203,7 +203,7 @@ def rate_limit(  # noqa: PLR0913 - what the fold counted, and what it was asked
         behind = replace(behind, inferred_proxies=_inferred_proxies(labelled, clients))
     met = totals.get("requests", 0)
     return RateLimit(
-        verdict=_verdict(found.shared_key_pct),
+        verdict=_verdict(found.shared_key_pct, labelled),
         keys=found.keys,
         shared_keys=found.shared_keys,
         shared_key_pct=found.shared_key_pct,
@@ -376,9 +376,13 @@ def _simulation(  # noqa: PLR0913 - what is known of a limit
     )
 
 
-def _verdict(shared_key_pct: float | None) -> str:
+def _verdict(shared_key_pct: float | None, labelled: pl.DataFrame) -> str:
+    """Say whether limits can work; private addresses that nothing explains may be of one visitor or of many."""
     if shared_key_pct is None:
         return "unknown"
     if shared_key_pct < READY_PCT:
-        return "ready"
+        counts = labelled.select("class", "visitor", considered())
+        unexplained = counts.filter(pl.col("class") == "private", ~pl.col("visitor"))["considered"].sum()
+        whole = counts["considered"].sum()
+        return "ready" if 100 * unexplained < READY_PCT * whole else "unknown"
     return "partly" if shared_key_pct < PARTLY_PCT else "not-ready"

@@ -77,6 +77,18 @@ def test_verdict_follows_the_shared_share(labelled: Rows, nodes: int, verdict: s
     assert reading(table, limits(), 100, GRID).verdict == verdict
 
 
+@pytest.mark.parametrize(("requests", "verdict"), [(4, "ready"), (6, "unknown")])
+def test_private_addresses_may_be_shared(labelled: Rows, requests: int, verdict: str) -> None:
+    """What nothing explains may be one visitor or many, which leaves open whether a limit is safe."""
+    table = labelled(
+        {"address": "198.51.100.1", "requests": 100 - requests},
+        {"address": "10.0.0.10", "requests": requests, "class": "private"},
+    )
+    assert reading(table, limits(), 100, GRID).verdict == verdict
+    person = table.with_columns(visitor=pl.lit(value=True))
+    assert reading(person, limits(), 100, GRID).verdict == "ready"
+
+
 def test_a_simulation_sums_its_rejections(labelled: Rows) -> None:
     """Each limit of the grid has a row, in the grid's order, with bounds and the share on shared keys."""
     table = labelled(*visitors(4), {"address": "10.0.0.10", "requests": 96, "class": "node"})

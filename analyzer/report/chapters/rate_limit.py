@@ -14,6 +14,7 @@ from analyzer.report.sections import READY
 from analyzer.report.sections.rate_limit import (
     SMALLEST,
     low_to_high,
+    nothing_rejected,
     of_classes,
     over_replicas,
     told_by,
@@ -44,7 +45,7 @@ def rate_limit(reading: RateLimit) -> Section:
         parts.append(_simulations(reading.simulations, "Simulated limits"))
         parts += _most_rejected(reading.most_rejected)
     elif reading.keys and reading.simulations:
-        parts.append(Paragraph(("None of the simulated limits would reject a request.",)))
+        parts.append(Paragraph((f"{nothing_rejected(reading.simulations).capitalize()}.",)))
     if reading.by_client is not None:
         parts += _by_client(reading.by_client)
     if reading.logged is not None and reading.logged.rejected is not None:
@@ -56,7 +57,8 @@ def rate_limit(reading: RateLimit) -> Section:
 def _keys(reading: RateLimit) -> str:
     keys = f"{size(reading.keys, 'address', 'addresses')} would be a key of the limit"
     if not reading.shared_keys:
-        return f"{keys}; none is shared by many visitors."
+        known = "none is shared by many visitors" if reading.verdict == "ready" else "private ones may be shared"
+        return f"{keys}; {known}."
     share = percentage(reading.shared_key_pct)
     verb = "stands" if reading.shared_keys == 1 else "stand"
     return f"{keys}; {number(reading.shared_keys)} shared by many visitors {verb} for {share} % of requests."

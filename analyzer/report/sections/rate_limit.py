@@ -30,8 +30,10 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
         who = size(reading.shared_keys, "shared address", "shared addresses")
         verb = "stands" if reading.shared_keys == 1 else "stand"
         parts.append(f"{who} {verb} for {percentage(reading.shared_key_pct)} % of requests")
-    elif reading.keys:
+    elif reading.verdict == "ready":
         parts.append("no address is shared by many visitors")
+    if reading.verdict == "unknown" and reading.keys:
+        parts.append("nothing says whether private addresses are shared")
     page.section("Rate limits", [*parts, *_suggestion(reading.suggested)])
     _suggested_limits(page, reading.suggested_limits)
     if reading.out_of_order_pct is not None and reading.out_of_order_pct >= DISORDER_PCT:
@@ -48,6 +50,13 @@ def rate_limit(page: Page, reading: RateLimit) -> None:
         _simulations(page, behind_proxies, named=bool(behind_proxies.keys))
     if reading.logged is not None and reading.logged.rejected is not None:
         page.section("", _logged(reading.logged))
+
+
+def nothing_rejected(simulations: Sequence[Simulation]) -> str:
+    """What to say of limits that reject nothing."""
+    if not simulations[0].requests:
+        return "no limit was tried: no request with a time met one"
+    return "none of the simulated limits would reject a request"
 
 
 def told_too_late(reading: ByClient) -> list[str]:
@@ -130,10 +139,8 @@ def _logged(logged: Logged) -> list[str]:
 def _simulations(page: Page, reading: RateLimit | ByClient, *, named: bool) -> None:
     simulations = reading.simulations
     if not any(each.rejected_high for each in simulations):
-        if simulations and named and not simulations[0].requests:
-            page.section("", ["no limit was tried: no request with a time met one"])
-        elif simulations and named:
-            page.section("", ["none of the simulated limits would reject a request"])
+        if simulations and named:
+            page.section("", [nothing_rejected(simulations)])
         return
     rows = [("limit", "burst", "rejected %", "low to high", "on shared %")]
     harmless = [each for each in simulations if not each.rejected_high]
