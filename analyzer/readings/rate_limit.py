@@ -382,7 +382,7 @@ def _verdict(shared_key_pct: float | None, labelled: pl.DataFrame) -> str:
         return "unknown"
     if shared_key_pct < READY_PCT:
         counts = labelled.select("class", "visitor", considered())
-        unexplained = counts.filter(pl.col("class") == "private", ~pl.col("visitor"))["considered"].sum()
-        whole = counts["considered"].sum()
-        return "ready" if 100 * unexplained < READY_PCT * whole else "unknown"
+        unexplained = counts.filter(pl.col("class") == "private", ~pl.col("visitor"))
+        share = percent(int(unexplained["considered"].sum()), int(counts["considered"].sum()))
+        return "ready" if share is not None and share < READY_PCT else "unknown"
     return "partly" if shared_key_pct < PARTLY_PCT else "not-ready"
