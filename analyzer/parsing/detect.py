@@ -19,14 +19,15 @@ from analyzer.parsing.layers import Layers
 from analyzer.parsing.log_format import Type
 from analyzer.parsing.scanner import new_scanner
 from analyzer.parsing.schema import Kind, Output
+from analyzer.parsing.spread import is_spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.parsing.envelopes import Envelope
     from analyzer.parsing.formats import Layout, NamedFormat
     from analyzer.parsing.json_format import JsonField
-    from analyzer.parsing.layers import Layer
+    from analyzer.parsing.layers import Layer, Own
     from analyzer.parsing.log_format import Field
     from analyzer.parsing.origin import Origin
 
@@ -229,10 +230,10 @@ class _Detection:
         if len(around) == _DEPTH or not lines:
             return plain
         found = []
-        if _COLOUR in text and "ansi" not in around:
-            deeper = self.look(_inside(("ansi",), text), (*around, "ansi"), origin=origin)
-            if deeper.read > plain.read or not plain.read.lines:
-                found.append(_within("ansi", deeper))
+        for layer in _own_layers(text):
+            deeper = plain if layer in around else self.look(_inside((layer,), text), (*around, layer), origin=origin)
+            if deeper is not plain and (deeper.read > plain.read or not plain.read.lines):
+                found.append(_within(layer, deeper))
         for envelope, marks in self._known.marked_envelopes:
             if envelope in around or reads_objects(envelope.layout) is not (objects * 2 >= lines):
                 continue
@@ -255,6 +256,14 @@ class _Detection:
         # An envelope that the format can do without is worth taking off where it says where lines come from.
         needed = best.read > plain.read or not plain.read.lines
         return best if needed or (best.read == plain.read and best.origin and not origin) else plain
+
+
+def _own_layers(text: bytes) -> Iterator[Own]:
+    """The layers that are no envelopes which these lines seem to have."""
+    if _COLOUR in text:
+        yield "ansi"
+    if is_spread(text):
+        yield "objects"
 
 
 def _best(layouts: Sequence[Layout], text: bytes, lines: int) -> tuple[_Read, Layout | None]:

@@ -1,7 +1,7 @@
 """The lines inside envelopes: takes blocks of a source apart, layer by layer, and knows where each line came from.
 
-A layer is an envelope or the colours that a terminal program wrote. All layers of a piece pass its blocks on to one
-another; what they know of the lines is joined once, at the end.
+A layer is an envelope, the colours that a terminal program wrote, or the lines over which JSON objects are spread. All
+layers of a piece pass its blocks on to one another; what they know of the lines is joined once, at the end.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from analyzer.parsing.envelopes import Envelope
 from analyzer.parsing.origin import Origin, origin_of
 from analyzer.parsing.scanner import ROOM, Unwrapped, new_unwrapper
 from analyzer.parsing.schema import TIME
+from analyzer.parsing.spread import SpreadObjects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from analyzer.parsing.scanner import Unwrapper
 
@@ -28,9 +29,9 @@ _NEWLINE = re.compile(rb"\n")
 #: Origins that detection looks at: words that are none differ from line to line.
 _ASKED = 50
 
-#: A layer that only takes colours away.
-Colours = Literal["ansi"]
-Layer = Envelope | Colours
+#: A layer that takes colours away, and one that puts objects into one line.
+Own = Literal["ansi", "objects"]
+Layer = Envelope | Own
 
 
 def name_of(layers: Sequence[Layer]) -> str:
@@ -98,6 +99,10 @@ class _Colourless:
         return Unwrapped(lines, joined, [{}], len(starts), len(starts))
 
 
+#: The layers that are no envelopes.
+_OWN: dict[str, Callable[[], Unwrapper]] = {"ansi": _Colourless, "objects": SpreadObjects}
+
+
 class Layers:
     """Takes lines out of their envelopes; for one piece of a source, on one thread.
 
@@ -110,7 +115,7 @@ class Layers:
     ) -> None:
         self._outer = outer
         self._layers: list[Unwrapper] = [
-            _Colourless() if isinstance(layer, str) else new_unwrapper(layer.layout, layer.join) for layer in layers
+            _OWN[layer]() if isinstance(layer, str) else new_unwrapper(layer.layout, layer.join) for layer in layers
         ]
         self._buffers = buffers or [bytearray() for _ in layers]
 
@@ -209,7 +214,7 @@ def _combined(outer: pl.Series, outer_origins: list[Origin], inner: Unwrapped) -
 
 def joins(layers: Sequence[Layer]) -> bool:
     """Whether a record in these may be spread over several lines."""
-    return any(not isinstance(layer, str) and layer.join for layer in layers)
+    return any(layer == "objects" or (not isinstance(layer, str) and layer.join) for layer in layers)
 
 
 def is_open(layers: Sequence[Layer], tail: bytes | bytearray) -> bool:
