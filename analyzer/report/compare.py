@@ -11,11 +11,9 @@ from analyzer.readings.reading import Reading, frame_of
 from analyzer.report.document import Cell, Document, Headline, Paragraph, Part, Quoted, Section, Tone, Verdict, table
 from analyzer.report.json import to_json
 from analyzer.report.layers import document as layers_document
-from analyzer.report.text import number, percentage
+from analyzer.report.text import number, percentage, period
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import polars as pl
 
     from analyzer.readings.comparison import Change, Compared, Side, Value
@@ -156,11 +154,7 @@ def _sides(compared: Compared) -> Section:
 def _period(side: Side) -> str:
     if side.first_time is None or side.last_time is None:
         return "-"
-    return f"{_moment(side.first_time)} to {_moment(side.last_time)} UTC"
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+    return period(side.first_time, side.last_time)
 
 
 def _findings(compared: Compared) -> Section | None:

@@ -6,6 +6,11 @@ or marks that reverse the reading order; nothing of a log or file name is shown 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
 
 def printable(text: str, limit: int | None = None) -> str:
     r"""Show every character that is not plainly visible as a backslash escape.
@@ -64,6 +69,12 @@ def percentage(value: float | None) -> str:
 def size(count: int, unit: str, plural: str | None = None) -> str:
     """Write a count and what is counted: ``1 address``, ``2 addresses``."""
     return f"{number(count)} {unit if count == 1 else plural or unit + 's'}"
+
+
+def period(first: datetime, last: datetime) -> str:
+    """Write from when to when, to the minute; the day of the end where it is another."""
+    end = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
+    return f"{first:%Y-%m-%d %H:%M} to {end} UTC"
 
 
 def duration(seconds: int) -> str:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from analyzer.report.page import GAP, INDENT, flow
 from analyzer.report.sections import NAME, SAMPLES, SHOWN, more
-from analyzer.report.text import number, printable, size
+from analyzer.report.text import number, period, printable, size
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from analyzer.report.model import Input, SourceRow, StateRow
     from analyzer.report.page import Page
 
@@ -37,7 +35,7 @@ def read_input(page: Page, read: Input) -> None:
     lines = f"{size(read.lines, 'line')}, {number(read.rejected)} rejected, {other_lines(read)}"
     parts = [lines, _formats(read.sources)]
     if read.first_time is not None and read.last_time is not None:
-        parts.append(_period(read.first_time, read.last_time))
+        parts.append(period(read.first_time, read.last_time))
     if read.elapsed_seconds is not None:
         parts.append(f"{read.elapsed_seconds:.1f} s")
     if read.state is not None:
@@ -75,8 +73,3 @@ def _formats(sources: list[SourceRow]) -> str:
         return next(iter(counted))
     shown = [f"{name} ({size(count, 'source')})" for name, count in counted.most_common(SHOWN)]
     return ", ".join(shown + more(len(counted) - SHOWN)) or "no source"
-
-
-def _period(first: datetime, last: datetime) -> str:
-    end = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
-    return f"{first:%Y-%m-%d %H:%M} to {end} UTC"
