@@ -154,6 +154,8 @@ def split_lead(misfits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     They alone may continue an error record of the piece before: such a record ends where another begins, and nginx cuts
     it at 2,048 bytes.
     """
+    if misfits.is_empty():
+        return misfits, misfits
     first = misfits.head(_MOST_CONTINUED)
     together = pl.col("number") == pl.int_range(pl.len())
     begins = _texts(first["line"]).str.contains(_ERROR_LINE)

@@ -172,10 +172,12 @@ class PieceScan:
         self._origins = self._origins or [Origin()]
         found, taken = self._found, scanner.take()
         self._add(self._layout, taken.rows, inner)
-        unread = self._read_by_others(taken.misfits, inner)
-        misfits, joined = self._read_in_other_envelopes(unread, inner)
+        misfits, joined = taken.misfits, 0
+        if misfits.height:
+            unread = self._read_by_others(misfits, inner)
+            misfits, joined = self._read_in_other_envelopes(unread, inner)
+            misfits = self._placed(misfits, inner, unread)
         self._keep()
-        misfits = self._placed(misfits, inner, unread)
         if found.lead is None:
             found.lead, misfits = split_lead(misfits)
         self._count_other("blank", taken.blank)
@@ -223,7 +225,7 @@ class PieceScan:
             if len(variants) > 1:
                 rows = pl.concat([rows for _, rows in variants], how="diagonal").sort("line")
                 rows = rows.with_columns(pl.col("^origin$").fill_null(0))
-            rows = rows.drop("line", strict=False)
+            rows = rows.drop("line") if "line" in rows.columns else rows
             for number, own, frame in _by_origin(rows):
                 self._found.rows.append(Rows(layout, own.within(self._origins[number]), frame, frame.height))
         self._taken = []
@@ -315,7 +317,7 @@ def _by_origin(rows: pl.DataFrame) -> Iterator[tuple[int, Origin, pl.DataFrame]]
         rows, said = rows.drop(said), []
     key = ["origin", *said] if "origin" in rows.columns else said
     if all(rows[name].n_unique() == 1 for name in key):  # as nearly always: nothing is copied
-        parts = {rows.select(key).row(0) if key else (): rows.drop(key)}
+        parts = {rows.select(key).row(0): rows.drop(key)} if key else {(): rows}
     else:
         parts = rows.partition_by(key, maintain_order=True, include_key=False, as_dict=True)
     for values, frame in parts.items():
@@ -325,6 +327,8 @@ def _by_origin(rows: pl.DataFrame) -> Iterator[tuple[int, Origin, pl.DataFrame]]
 
 def rejected(misfits: pl.DataFrame, *, keep: bool) -> Rejected:
     """Sum up rejected lines; `keep` says whether they are wanted whole."""
+    if misfits.is_empty():
+        return Rejected(0, [], b"")
     lines = misfits.filter(pl.col("reason") != _CONTINUED)
     if keep and "raw" in misfits.columns:  # a line of the other stream may stand between the parts of a record
         misfits = misfits.select("raw", "start").explode("raw", "start").sort("start").rename({"raw": "line"})
