@@ -29,6 +29,9 @@ typedef struct {
     int32_t full[LANES];  /* milliseconds that drain whatever the limit can hold */
     int32_t burst[LANES]; /* thousandths of a request */
     int32_t charge[LANES]; /* at most, for a request that passes: nginx rounds what has drained down before it */
+    int64_t per_request;   /* milliseconds in which all of them forget one request */
+    uint32_t unseen;       /* so many requests at one moment pass all of them */
+    uint32_t calm;         /* where no moment has more than so many, what they charge is that of the last one alone */
 } Limits;
 
 typedef struct {
@@ -52,6 +55,13 @@ typedef struct {
     uint32_t block; /* its states, or NO_BLOCK: then nothing came before what waits */
 } Key;
 
+/* Groups of limits that a key has come nowhere near have no states yet: all that they charge is of the last moment. */
+typedef struct {
+    uint32_t live;   /* a bit for each group that has states */
+    uint32_t before; /* requests of the second before the key's, which may be charged still; exact times tell that none is */
+    int32_t last;    /* when that was over, as in States */
+} Past;
+
 #define FREE UINT32_MAX
 #define SLOTS 4 /* for each key that there is room for: few keys meet in one */
 
@@ -64,9 +74,9 @@ typedef struct {
     size_t per_group, per_block; /* states */
     Limits limits[MAX_LIMITS / LANES];
     int64_t drain;       /* milliseconds after which every limit has forgotten a key */
-    int64_t per_request; /* milliseconds in which every limit forgets one request */
+    int64_t per_request; /* as of a group, of all limits */
+    uint32_t unseen;
     int64_t late;        /* milliseconds by which a request of a moment may be younger than the moment */
-    uint32_t unseen;     /* so many requests at one moment pass every limit */
     uint64_t seed; /* random: who chooses addresses chooses numbers, but not those that meet in a slot */
     int64_t newest; /* since there was last made room: where another log begins it goes back */
     int64_t latest; /* of the log that is read now */
@@ -74,6 +84,7 @@ typedef struct {
     Key *keys;
     uint32_t *slots; /* the number of a key in the low bits, bits of its hash above them; or FREE */
     States *states;
+    Past *pasts; /* of each block */
     uint32_t n_blocks, room_blocks, free_block; /* free blocks are chained by the first `rejected` */
     uint64_t *found; /* rejections of keys that were forgotten: limit, number, most, fewest */
     size_t n_found, room_found;
@@ -82,6 +93,12 @@ typedef struct {
 static inline States *states_of(const Simulator *self, const Key *key) {
     return self->states + key->block * self->per_block;
 }
+
+static inline bool is_live(const Simulator *self, const Key *key, int group) { return self->pasts[key->block].live >> group & 1; }
+
+/* The states of a key that never came: all has drained. */
+#define NEVER_8(value) value, value, value, value, value, value, value, value
+static const States NEVER_MET = {.last = {NEVER_8(-LONGEST)}};
 
 /* A request at `now`. The time that went by drains rate * ms / 1000, rounded down: half a unit of the quotient is added
  * before, because a product of doubles may come out a little below. */
@@ -145,7 +162,7 @@ static inline void limit_second(const Limits *restrict limits, States *restrict 
     }
 }
 
-/* A block of states for a key of which nothing is known but that a request passes at its time. */
+/* A block of states for a key that nothing came before, none of them live. */
 static bool new_block(Simulator *self, Key *key) {
     if (self->free_block != NO_BLOCK) {
         key->block = self->free_block;
@@ -156,11 +173,14 @@ static bool new_block(Simulator *self, Key *key) {
             States *states = realloc(self->states, room * self->per_block * sizeof *states);
             if (states == NULL) return false;
             self->states = states;
+            Past *pasts = realloc(self->pasts, room * sizeof *pasts);
+            if (pasts == NULL) return false;
+            self->pasts = pasts;
             self->room_blocks = room;
         }
         key->block = self->n_blocks++;
     }
-    memset(states_of(self, key), 0, self->per_block * sizeof(States));
+    self->pasts[key->block] = (Past){.last = -LONGEST};
     return true;
 }
 
@@ -174,6 +194,7 @@ static bool note_rejections(Simulator *self, const Key *key) {
     const States *states = states_of(self, key);
     uint8_t noted[2] = {0, 0}; /* of a ladder the laxest limit that rejects says it for all that are stricter */
     for (int i = self->n_limits; i-- > 0;) {
+        if (!is_live(self, key, i / LANES)) continue;
         const States *group = states + (size_t)(i / LANES) * self->per_group;
         uint32_t most = group->rejected[i % LANES], fewest = group[self->per_group - 1].rejected[i % LANES];
         uint8_t ladder = self->ladder[i];
@@ -196,41 +217,66 @@ static bool note_rejections(Simulator *self, const Key *key) {
     return true;
 }
 
-/* Replay what waits. Afterwards the key has states. */
-static bool replay(Simulator *self, Key *key) {
-    uint32_t count = key->waiting, first = 0;
-    if (key->block == NO_BLOCK) {
-        if (!new_block(self, key)) return false;
-        first = 1; /* of a key that is not known the first request is let pass and adds nothing */
-    }
-    States *states = states_of(self, key);
-    for (int group = 0; group < self->n_groups; group++, states += self->per_group) {
-        const Limits *limits = &self->limits[group];
-        if (self->per_group == 2) {
-            limit_second(limits, &states[0], &states[1], count);
-            continue;
-        }
-        if (!first) limit_req(limits, &states[0], 0);
-        if (count > 1) limit_more(limits, &states[0], count - 1);
-    }
-    return true;
+/* Whether a group that has no states can still do without, when the next request comes so much later than what waits: all
+ * that is charged has drained by then; or, in whole seconds, no second has more than drains in one, so that after each is
+ * charged what came in it and nothing else, and there is room for twice as much. */
+static inline bool leaves_calm(const Simulator *self, const Limits *limits, uint32_t before, uint32_t count, int64_t passed) {
+    if (count <= limits->calm) return true;
+    return (uint64_t)count + before <= limits->unseen && passed >= count * limits->per_request + self->late;
 }
 
-/* The key's time advances by so much. */
-static inline void shift(const Simulator *self, const Key *key, int64_t by) {
-    States *states = states_of(self, key);
-    for (size_t n = 0; n < self->per_block; n++) {
+/* The time of a key advances by so much. */
+static inline void shift(States *states, size_t n, int32_t by) {
+    for (; n-- > 0; states++) {
         for (int i = 0; i < LANES; i++) {
-            int32_t last = states[n].last[i] - (int32_t)by;
-            states[n].last[i] = last < -LONGEST ? -LONGEST : last;
+            int32_t last = states->last[i] - by;
+            states->last[i] = last < -LONGEST ? -LONGEST : last;
         }
     }
+}
+
+/* Give a group its states as they were before what waits: in whole seconds a request may have come at the end of its
+ * second, and is charged still; else all has drained. */
+static void enliven(Simulator *self, const Key *key, int group) {
+    Past *past = &self->pasts[key->block];
+    States *states = states_of(self, key) + (size_t)group * self->per_group;
+    past->live |= 1U << group;
+    for (size_t n = 0; n < self->per_group; n++) states[n] = NEVER_MET;
+    for (int i = 0; self->per_group == 2 && i < LANES; i++) {
+        states[0].excess[i] = (int32_t)past->before * self->limits[group].charge[i];
+        states[0].last[i] = past->last;
+    }
+}
+
+/* Replay what waits; the next request comes so much later. Afterwards the key has a block. */
+static bool replay(Simulator *self, Key *key, int64_t passed) {
+    if (key->block == NO_BLOCK && !new_block(self, key)) return false;
+    States *states = states_of(self, key);
+    Past *past = &self->pasts[key->block];
+    int32_t by = passed < LONGEST ? (int32_t)passed : LONGEST;
+    for (int group = 0; group < self->n_groups; group++, states += self->per_group) {
+        const Limits *limits = &self->limits[group];
+        if (!is_live(self, key, group)) {
+            if (leaves_calm(self, limits, past->before, key->waiting, passed)) continue;
+            enliven(self, key, group);
+        }
+        if (self->per_group == 2) {
+            limit_second(limits, &states[0], &states[1], key->waiting);
+        } else {
+            limit_req(limits, &states[0], 0);
+            if (key->waiting > 1) limit_more(limits, &states[0], key->waiting - 1);
+        }
+        shift(states, self->per_group, by);
+    }
+    past->before = self->per_group == 2 ? key->waiting : 0;
+    past->last = 1000 - by;
+    return true;
 }
 
 /* Let a key go that every limit has forgotten, keeping its rejections. */
 static inline bool forget(Simulator *self, Key *key) {
     if (key->block == NO_BLOCK && key->waiting <= self->unseen) return true;
-    if (!replay(self, key) || !note_rejections(self, key)) return false;
+    if (!replay(self, key, INT64_MAX) || !note_rejections(self, key)) return false;
     release_block(self, key);
     return true;
 }
@@ -323,8 +369,7 @@ static inline bool arrive(Simulator *self, uint64_t hash, uint32_t number, uint3
     } else if (passed < 0 || passed >= self->drain + self->late) {
         done = forget(self, key);
     } else {
-        done = replay(self, key);
-        if (done) shift(self, key, passed);
+        done = replay(self, key, passed);
     }
     key->time = time;
     key->waiting = 1;
@@ -377,8 +422,13 @@ static PyObject *simulator_new(PyTypeObject *type, PyObject *args, PyObject *kwa
         limits->charge[i % LANES] = charge;
         self->ladder[i] = (uint8_t)ladder;
         if (full > self->drain) self->drain = full;
-        if (per_request > self->per_request) self->per_request = per_request;
-        if (self->unseen > (uint32_t)unseen) self->unseen = (uint32_t)unseen;
+        int32_t steady = (int32_t)(rate < (burst + 1) * 500 ? rate : (burst + 1) * 500) / charge;
+        uint32_t calm = whole_seconds ? (uint32_t)steady : 0;
+        if (i % LANES == 0 || limits->per_request < per_request) limits->per_request = per_request;
+        if (i % LANES == 0 || limits->unseen > (uint32_t)unseen) limits->unseen = (uint32_t)unseen;
+        if (i % LANES == 0 || limits->calm > calm) limits->calm = calm;
+        if (self->per_request < limits->per_request) self->per_request = limits->per_request;
+        if (self->unseen > limits->unseen) self->unseen = limits->unseen;
     }
     return (PyObject *)self;
 }
@@ -388,6 +438,7 @@ static void simulator_dealloc(PyObject *object) {
     free(self->keys);
     free(self->slots);
     free(self->states);
+    free(self->pasts);
     free(self->found);
     free_object(object);
 }
@@ -482,7 +533,9 @@ static PyObject *simulator_take(PyObject *object, PyObject *unused) {
         if (self->keys[i].block == NO_BLOCK) continue;
         if (!note_rejections(self, &self->keys[i])) return PyErr_NoMemory();
         States *states = states_of(self, &self->keys[i]);
-        for (size_t n = 0; n < self->per_block; n++) memset(states[n].rejected, 0, sizeof states[n].rejected);
+        for (size_t n = 0; n < self->per_block; n++)
+            if (is_live(self, &self->keys[i], (int)(n / self->per_group)))
+                memset(states[n].rejected, 0, sizeof states[n].rejected);
     }
     return take_found(self);
 }
@@ -519,6 +572,8 @@ static PyObject *simulator_state(PyObject *object, PyObject *unused) {
         const Key *key = &self->keys[i];
         bool known = key->block != NO_BLOCK;
         int64_t row[N_KEY] = {key->number, key->zone, key->time, key->waiting, known ? place++ : -1};
+        for (int group = 0; known && group < self->n_groups; group++)
+            if (!is_live(self, key, group)) enliven(self, key, group);
         memcpy(key_row, row, sizeof row);
         key_row += sizeof row;
         for (size_t n = 0; known && n < per_key; n++, state += 16) {
@@ -556,7 +611,10 @@ static PyObject *simulator_restore(PyObject *object, PyObject *args) {
             PyErr_SetString(PyExc_ValueError, "expected the states of every key");
             return NULL;
         }
-        if (row[4] >= 0 && !new_block(self, key)) return PyErr_NoMemory();
+        if (row[4] >= 0) {
+            if (!new_block(self, key)) return PyErr_NoMemory();
+            for (int group = 0; group < self->n_groups; group++) enliven(self, key, group);
+        }
         for (size_t n = 0; row[4] >= 0 && n < per_key; n++) {
             int64_t pair[2];
             memcpy(pair, states + (size_t)row[4] * size + n * sizeof pair, sizeof pair);

@@ -379,6 +379,25 @@ def test_both_agree_at_the_millisecond(rate: int, burst: int) -> None:
     assert replay(NativeSimulator, [limit], requests) == expected
 
 
+@pytest.mark.parametrize("whole_seconds", [False, True])
+@pytest.mark.parametrize("multiplier", [0, 1, 5])
+def test_both_agree_on_a_burst_behind_calm(multiplier: int, whole_seconds: bool) -> None:  # noqa: FBT001
+    """A limit that a key came nowhere near knows what the last moment charged, when a burst comes at last."""
+    native_or_skip(limit_req._NATIVE)
+    limits = [Raw(rate * 1000, rate * multiplier) for rate in (*range(1, 10), *range(10, 100, 4))]
+    bursts = [
+        (steady, gap, count) for steady in (1, 3, 9) for gap in (1, 2) for count in (5, 6, 20, 21, 50, 51, 90, 300)
+    ]
+    moments = sorted(
+        (NOON + at * gap * SECOND, address, count if at == 5 else steady)
+        for address, (steady, gap, count) in enumerate(bursts)
+        for at in range(6)
+    )
+    requests = [(address, time) for time, address, count in moments for _ in range(count)]
+    expected = replay(PortableSimulator, limits, requests, whole_seconds=whole_seconds)
+    assert replay(NativeSimulator, limits, requests, whole_seconds=whole_seconds) == expected
+
+
 def test_both_agree_on_many_addresses() -> None:
     """Native and portable agree while the table of addresses grows, forgets, and reuses what it forgot."""
     native_or_skip(limit_req._NATIVE)
