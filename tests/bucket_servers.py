@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import os
-import shutil
 import socket
 import subprocess
-import sysconfig
 import tempfile
 import time
 import urllib.request
@@ -22,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import pytest
+from end_to_end.servers import free_port, program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,22 +44,6 @@ class Server(NamedTuple):
         return f"{self.scheme}://logs/{key}"
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
-def program(name: str) -> str:
-    """Where a program is, the ones beside the interpreter first; the test is skipped where it is not installed."""
-    found = shutil.which(name, path=os.pathsep.join((sysconfig.get_path("scripts"), os.environ["PATH"])))
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[None]:
     """A program until it is not needed any more; it listens on the port."""
@@ -74,6 +56,8 @@ def running(command: list[str], port: int) -> Iterator[None]:
                         break
                 assert process.poll() is None, f"{command[0]} ended"
                 time.sleep(0.05)
+            else:
+                pytest.fail(f"{command[0]} does not listen on port {port}")
             yield
         finally:
             process.terminate()
@@ -114,7 +98,7 @@ def _putter(env: dict[str, str]) -> Callable[[str, bytes], None]:
 def moto() -> Iterator[Server]:
     """The S3 server of moto."""
     port = free_port()
-    with running([program("moto_server"), "-H", "127.0.0.1", "-p", str(port)], port):
+    with running([program("moto_server", "pip install --group test"), "-H", "127.0.0.1", "-p", str(port)], port):
         make = urllib.request.Request(f"http://127.0.0.1:{port}/logs", method="PUT")
         make.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request")
         _send(make)
@@ -128,7 +112,7 @@ def s3rver() -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         where = ["-d", folder, "-a", "127.0.0.1", "-p", str(port), "--silent", "--configure-bucket", "logs"]
-        with running([program("s3rver"), *where], port):
+        with running([program("s3rver", "npm install s3rver"), *where], port):
             env = _aws(port, "S3RVER")
             yield Server("s3", env, _putter(env))
 
@@ -139,7 +123,13 @@ def azurite() -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         where = ["--location", folder, "--blobHost", "127.0.0.1", "--blobPort", str(port)]
-        command = [program("azurite-blob"), *where, "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        command = [
+            program("azurite-blob", "npm install azurite"),
+            *where,
+            "--silent",
+            "--disableTelemetry",
+            "--skipApiVersionCheck",
+        ]
         with running(command, port):
             yield _azure(port)
 
@@ -182,7 +172,7 @@ def fake_gcs() -> Iterator[Server]:
         "-public-host",
         f"127.0.0.1:{port}",
     ]
-    with running([program("fake-gcs-server"), *where], port):
+    with running([program("fake-gcs-server", "pip install --group programs"), *where], port):
         address = f"http://127.0.0.1:{port}"
         _post(f"{address}/storage/v1/b?project=test", b'{"name": "logs"}', "application/json")
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from bucket_servers import free_port, running
+from bucket_servers import running
 from command import ENVIRONMENT, LINE, logscan
+from end_to_end.servers import free_port
 from faulty_bucket import faulty_bucket
 
 import analyzer

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from bucket_servers import free_port
 from command import LINE, logscan
+from end_to_end.servers import free_port
 from faulty_bucket import FaultyBucket, faulty_bucket
 
 from analyzer.errors import SourceError

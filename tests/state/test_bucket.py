@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bucket_servers import program
+from end_to_end.servers import program
 from faulty_bucket import FaultyBucket, faulty_bucket
 from increments import facts, log_text, read
 
@@ -110,7 +110,7 @@ def test_runs_at_once(bucket: Bucket, tmp_path: Path) -> None:
     """Each of them counts or says that another one came first; what counts is counted once."""
     log = tmp_path / "access.log"
     log.write_bytes(log_text(1, 400))
-    command = [program("logscan"), "analyze", str(log), "--state", bucket.url]
+    command = [program("logscan", "pip install ."), "analyze", str(log), "--state", bucket.url]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     ends = []
     for run in runs:
@@ -181,7 +181,7 @@ def test_a_state_is_looked_at_and_forgets(bucket: Bucket, tmp_path: Path) -> Non
     log = tmp_path / "access.log"
     log.write_bytes(log_text(1, 50))
     read(bucket.url, log)
-    logscan = program("logscan")
+    logscan = program("logscan", "pip install .")
     shown = subprocess.run([logscan, "state", "show", bucket.url], capture_output=True, text=True, check=True)
     assert bucket.url in shown.stdout
     forgot = [logscan, "state", "forget", bucket.url, "--older-than", "1h"]
