@@ -17,7 +17,7 @@ from analyzer.parsing.formats import choose_format
 from analyzer.parsing.json_format import JsonFormat
 from analyzer.parsing.layers import Layers
 from analyzer.parsing.log_format import Type
-from analyzer.parsing.scanner import new_scanner
+from analyzer.parsing.scanner import new_scanner, new_sorter
 from analyzer.parsing.schema import Kind, Output
 from analyzer.parsing.spread import is_spread
 
@@ -212,7 +212,11 @@ class _Detection:
         """Those that may read a line; of lines of both kinds, objects first."""
         wanted = [layout for layout, marks in self._known.in_order if all(mark in text for mark in marks)]
         of_objects = [layout for layout in wanted if reads_objects(layout)] if objects else []
-        return of_objects + [layout for layout in wanted if objects < lines and not reads_objects(layout)]
+        others = [layout for layout in wanted if objects < lines and not reads_objects(layout)]
+        if others and not objects:
+            # Of small logs most of the time went into trying one by one what reads no line.
+            others = others[min(new_sorter(others).sort(text).to_list(), default=0) :]
+        return of_objects + others
 
     def look(self, text: bytes, around: tuple[Layer, ...], *, origin: bool = False) -> _Found:
         """What lines inside these layers are; `origin` says whether the layers tell where the lines come from."""

@@ -15,7 +15,7 @@ from analyzer.tables.address_table import NO_ADDRESS, new_address_table
 from analyzer.tables.clients import CLIENT, new_clients, tells_clients
 from analyzer.tables.columns import tells_begin
 from analyzer.tables.limit_req import LIMITS
-from analyzer.tables.pooled import PooledTable
+from analyzer.tables.pooled import POOLED, PooledTable
 from analyzer.tables.replay import Replay
 from analyzer.tables.zones import zone_outputs, zones
 
@@ -141,6 +141,7 @@ class LimitTable:
         self._visitors = new_clients(labels)
         self._totals = dict.fromkeys(TOTALS, 0)
         self._refused: list[pl.DataFrame] = []
+        self._pools = any(limit.pooled for limit in limits)
 
     def add(self, source: int, rows: pl.DataFrame, marks: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one source in the order of its log, and what the table of addresses said of them."""
@@ -230,6 +231,8 @@ class LimitTable:
 
     def pooled(self, addresses: pl.Series, clients: pl.Series) -> pl.DataFrame:
         """What was counted since the last time for limits over all controllers (`pooled.POOLED`); given: see `take`."""
+        if not self._pools:
+            return pl.DataFrame(schema=POOLED)
         both = ((self._logged, addresses), (self._clients, clients))
         return pl.concat([counted.pooled.take(key, named) for key, (counted, named) in enumerate(both)])
 
