@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -55,6 +55,18 @@ def test_times_as_text(log: Path) -> None:
     for call in (logscan.analyze, logscan.scan):
         with pytest.raises(logscan.LogscanError, match=r"--since: expected a time such as .*, got 'yesterday'"):
             call(log, since="yesterday")
+
+
+def test_how_long_ago(log: Path) -> None:
+    """As with kubectl a time may be said by how long it is ago."""
+    now = datetime.now(UTC)
+    log.write_bytes(b"")
+    for minutes in (5, 50, 500):
+        said = now - timedelta(minutes=minutes)
+        log.write_bytes(log.read_bytes() + LINE.replace(b"21/Nov/2026:07:08:09", f"{said:%d/%b/%Y:%H:%M:%S}".encode()))
+    assert logscan.read(log, since="10m", until=now).height == 1
+    assert logscan.read(log, since="1h", until="10m").height == 1
+    assert logscan.analyze(log, since="1d", until=now).preservation.requests == 3
 
 
 def test_no_log_is_no_report() -> None:

@@ -10,9 +10,9 @@ from typer.exceptions import TyperException
 
 from analyzer import cli
 from analyzer.commands import app as commands
-from analyzer.commands.options import as_span
 from analyzer.errors import UsageError
 from analyzer.jobs import analyze as job
+from analyzer.jobs.times import as_length
 
 VALUES = {
     "--format": ["json", "JSON", "xml", ""],
@@ -65,11 +65,11 @@ def test_plain_values_mean_the_same(arguments: list[str], monkeypatch: pytest.Mo
 )
 def test_a_length_of_time(text: str, hours: float) -> None:
     """A number and a unit."""
-    assert as_span("--window", text) == timedelta(hours=hours)
+    assert as_length("--window", text) == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize("text", ["0h", "", "h", "5", "-1d", "1.5h", "1y", "1 h", "1H", "1234567h", "٣h"])
 def test_what_is_no_length_of_time(text: str) -> None:
     """No time at all is none, and what it should look like is said."""
     with pytest.raises(UsageError, match="--window: expected a length of time such as 90m, 24h, 7d or 4w, got"):
-        as_span("--window", text)
+        as_length("--window", text)

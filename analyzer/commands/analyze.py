@@ -11,6 +11,7 @@ from analyzer.commands import options
 from analyzer.commands.app import Command, app
 from analyzer.commands.output import DONE, GATE_MISSED, NOTHING_READ, UNREADABLE, deliver, say, say_broken
 from analyzer.errors import UsageError
+from analyzer.jobs.times import as_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +62,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - what a user may say
 ) -> int:
     """Read access logs and print whether client IPs are preserved."""
     _check_gates(fail_on or (), rules or ())
-    hours = options.as_span("--window", window)
+    hours = as_length("--window", window)
     if workers is not None:
         os.environ.setdefault("POLARS_MAX_THREADS", str(max(workers, 1)))
     from analyzer.jobs.analyze import analyze as run  # noqa: PLC0415

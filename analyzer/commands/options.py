@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from analyzer.errors import UsageError
 
 
 class OutputFormat(StrEnum):
@@ -89,7 +85,10 @@ Allowlist = Annotated[
     list[str] | None, typer.Option(metavar="CIDR", help="Try a rule that lets only this network in. Repeatable.")
 ]
 Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Only requests from this time on, such as 2026-11-21T07:00Z.")
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Only requests from this time on, such as 2026-11-21T07:00Z, or 24h for a day ago."
+    ),
 ]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only requests before this time.")]
 LimitRps = Annotated[
@@ -152,17 +151,3 @@ ClusterEngine = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
-
-
-_SPAN = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def as_span(option: str, text: str | None) -> timedelta | None:
-    """The length of time that an option names."""
-    if text is None:
-        return None
-    match = _SPAN.fullmatch(text)
-    if match is None or not int(match[1]):
-        raise UsageError(f"{option}: expected a length of time such as 90m, 24h, 7d or 4w, got {text!r}")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})

@@ -11,6 +11,7 @@ from analyzer.commands import options
 from analyzer.commands.app import Command, app
 from analyzer.commands.output import DONE, say, show
 from analyzer.errors import UsageError
+from analyzer.jobs.times import as_length
 
 states = typer.Typer(
     help="Say what a state of analyze --state holds, or let it forget.",
@@ -48,7 +49,7 @@ def forget(
     """Let a state forget what is older; logs that are gone since are forgotten as well."""
     from analyzer.state.state import look_at, now, opened  # noqa: PLC0415
 
-    age = options.as_span("--older-than", older_than)
+    age = as_length("--older-than", older_than)
     if age is None:
         raise UsageError("--older-than: expected a length of time such as 30d, got none")
     look_at(url)

@@ -14,6 +14,7 @@ from analyzer.commands import options
 from analyzer.commands.app import Command, app
 from analyzer.commands.output import DONE, NOTHING_READ, say, show
 from analyzer.errors import UsageError
+from analyzer.jobs.times import as_length
 
 
 class WatchFormat(StrEnum):
@@ -46,7 +47,7 @@ def watch(  # noqa: PLR0913, PLR0917 - what a user may say
     gc.enable()  # a command that ends does without (`analyzer.cli`); this one may run for weeks
     # Polars' allocator, which reads this when it is loaded, is to give memory back and not only to offer it.
     os.environ.setdefault("_RJEM_MALLOC_CONF", "muzzy_decay_ms:0")
-    length = options.as_span("--window", window)
+    length = as_length("--window", window)
     every = _seconds(interval)
     from analyzer.commands import live  # noqa: PLC0415
     from analyzer.jobs.given import Given  # noqa: PLC0415

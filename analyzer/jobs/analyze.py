@@ -98,8 +98,8 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     allowlist
         CIDRs of a rule to try: let only these in.
     since, until
-        Only requests in this half-open range of time count, as datetimes or as text (``"2026-11-21T07:00Z"``). A time
-        without a zone is UTC.
+        Only requests in this half-open range of time count, as datetimes or as text (``"2026-11-21T07:00Z"``, or how
+        long ago: ``"24h"``). A time without a zone is UTC.
     by
         What skew is read by: ``node``, ``zone``, ``pod`` or ``source``; chosen by what is known where not given.
     limit_rps

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.addresses.classify import Classifier, declared
 from analyzer.errors import FormatError, UsageError
+from analyzer.jobs.times import as_time
 from analyzer.parsing.detect import to_choose_from
 from analyzer.parsing.envelopes import load_envelopes
 from analyzer.parsing.formats import load_formats
@@ -17,6 +18,7 @@ from analyzer.parsing.log_format import LineFormat, compile_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from analyzer.addresses.cluster import Cluster
     from analyzer.parsing.detect import Known
@@ -114,7 +116,7 @@ def _open_cluster(given: Cluster | str | os.PathLike[str] | None, controllers: S
 
 def time_span(since: datetime | str | None, until: datetime | str | None) -> Span:
     """A half-open range of time; a time without a zone is UTC."""
-    moments = _moment("--since", since), _moment("--until", until)
+    moments = as_time("--since", since), as_time("--until", until)
     try:
         start, end = (
             moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)) for moment in moments
@@ -124,12 +126,3 @@ def time_span(since: datetime | str | None, until: datetime | str | None) -> Spa
     if start is not None and end is not None and start >= end:
         raise UsageError(f"--until: expected a time after --since {start.isoformat()}, got {end.isoformat()}")
     return start, end
-
-
-def _moment(option: str, moment: datetime | str | None) -> datetime | None:
-    if moment is None or isinstance(moment, datetime):
-        return moment
-    try:
-        return datetime.fromisoformat(moment)
-    except (TypeError, ValueError):
-        raise UsageError(f"{option}: expected a time such as 2026-11-21T07:00:00Z, got {moment!r}") from None
