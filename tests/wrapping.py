@@ -275,6 +275,58 @@ def elasticsearch(line: str, at: Where) -> str:
     return f'{{"_index":"logs-2026.11.21","_id":"Ck-W","_score":1,"_source":{fluent_bit(line, at)}}}'
 
 
+def datadog(line: str, at: Where) -> str:
+    """A log of Datadog's API."""
+    return (
+        f'{{"id":"AQ","type":"log","attributes":{{"timestamp":"2026-11-21T07:08:09.123Z","message":{quoted(line)},'
+        f'"host":"{at.node}","service":"nginx","tags":["pod_name:{at.pod}"]}}}}'
+    )
+
+
+def splunk(line: str, at: Where) -> str:
+    """An event for Splunk's HTTP Event Collector."""
+    return f'{{"time":1795244889.123,"host":"{at.node}","sourcetype":"nginx","event":{quoted(line)}}}'
+
+
+def gelf(line: str, at: Where) -> str:
+    """Graylog's format."""
+    return (
+        f'{{"version":"1.1","host":"{at.node}","short_message":{quoted(line)},"timestamp":1795244889.123,"level":6,'
+        f'"_pod_name":"{at.pod}"}}'
+    )
+
+
+def grafana(line: str, _: Where) -> str:
+    """A download of Grafana Explore."""
+    return f"{ISO}\t{line}"
+
+
+def fluent_bit_stdout(line: str, at: Where) -> str:
+    """Fluent Bit's output stdout."""
+    record = f'{{"log":{quoted(line)},"stream":"stdout"}}'
+    return f"[0] kube.var.log.containers.{at.log_name}: [[1795244889.123456789, {{}}], {record}]"
+
+
+def short_iso(line: str, at: Where) -> str:
+    """``journalctl --output short-iso`` of systemd up to 254."""
+    return f"2026-11-21T07:08:09+0000 {at.node} nginx[7]: {line}"
+
+
+def short_precise(line: str, at: Where) -> str:
+    """``journalctl --output short-precise``."""
+    return f"Nov 21 07:08:09.123456 {at.node} nginx[7]: {line}"
+
+
+def short_full(line: str, at: Where) -> str:
+    """``journalctl --output short-full``."""
+    return f"Sat 2026-11-21 07:08:09 UTC {at.node} nginx[7]: {line}"
+
+
+def syslog_process(line: str, _: Where) -> str:
+    """As HAProxy sends it."""
+    return f"<134>Nov 21 07:08:09 haproxy[27]: {line}"
+
+
 def ansi(line: str, at: Where) -> str:
     """Stern in a terminal: its own words in colour."""
     return f"\x1b[38;5;125m{at.pod}\x1b[0m \x1b[38;5;125m{at.container}\x1b[0m {line}"
@@ -312,6 +364,7 @@ ENVELOPES = {
     "aws-logs-tail": Envelope(aws_logs_tail, "aws-logs-tail", _ALL),
     "azure-container-log": Envelope(azure_container_log, "azure-container-log", _ALL),
     "cri": Envelope(cri, "cri"),
+    "datadog": Envelope(datadog, "datadog", "node"),
     "docker": Envelope(docker, "docker"),
     "docker-compose": Envelope(docker_compose, "docker-compose", "container", time=False),
     "docker-service": Envelope(docker_service, "docker-service", "node container", time=False),
@@ -322,10 +375,13 @@ ENVELOPES = {
     "fluent-bit merged": Envelope(fluent_bit_merged, "fluent-bit", _ALL, time=False, parsed=True),
     "fluent-bit-array": Envelope(fluent_bit_array, "fluent-bit-array+json"),
     "fluent-bit-file": Envelope(fluent_bit_file, "fluent-bit-file+json"),
+    "fluent-bit-stdout": Envelope(fluent_bit_stdout, "fluent-bit-stdout+json", _POD),
     "fluentd-file": Envelope(fluentd_file, "fluentd-file+json"),
     "fluentd-stdout": Envelope(fluentd_stdout, "fluentd-stdout+json", time=False),
     "gcp-logging": Envelope(gcp_logging, "gcp-logging", _ALL),
     "gcp-logging parsed": Envelope(gcp_logging_parsed, "gcp-logging", _ALL, parsed=True),
+    "gelf": Envelope(gelf, "gelf", "node pod"),
+    "grafana": Envelope(grafana, "grafana"),
     "journald": Envelope(journald, "journald", "node container"),
     "json": Envelope(json_line, "json", "node pod", time=False),
     "json-timed": Envelope(json_timed, "json", "pod namespace"),
@@ -334,6 +390,7 @@ ENVELOPES = {
     "kubectl-timestamps": Envelope(timestamps, "timestamps"),
     "logcli": Envelope(logcli, "logcli", "pod namespace"),
     "logcli-jsonl": Envelope(logcli_jsonl, "logcli", _ALL),
+    "splunk": Envelope(splunk, "splunk", "node"),
     "stern": Envelope(stern, "stern", "pod container", time=False),
     "stern ansi": Envelope(ansi, "ansi+stern", "pod container", time=False),
     "stern-extjson": Envelope(stern_extjson, "stern", "pod container", time=False, parsed=True),
@@ -345,6 +402,10 @@ ENVELOPES = {
     "syslog-file": Envelope(syslog_file, "syslog", "node", time=False),
     "syslog-file-iso": Envelope(syslog_file_iso, "syslog", "node"),
     "syslog-nohostname": Envelope(syslog_nohostname, "syslog", time=False),
+    "syslog-nohostname-process": Envelope(syslog_process, "syslog", time=False),
+    "syslog-short-full": Envelope(short_full, "syslog", "node"),
+    "syslog-short-iso": Envelope(short_iso, "syslog", "node"),
+    "syslog-short-precise": Envelope(short_precise, "syslog", "node", time=False),
     "vector": Envelope(vector, "vector", _ALL, time=False),
     "vector parsed": Envelope(vector_parsed, "vector", _ALL, time=False, parsed=True),
     "victorialogs": Envelope(victorialogs, "victorialogs", _ALL),
