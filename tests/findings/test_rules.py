@@ -63,6 +63,15 @@ def test_a_rule_is_whole(rule: Rule) -> None:
         assert set(PLACE.findall(f"{fix.text} {fix.patch} {fix.verify}")) <= FACTS.keys()
 
 
+UNSETTLED = [rule for rule in RULES if re.search(r"\b(cluster|external_traffic_policy) IS NULL", rule.condition)]
+
+
+@pytest.mark.parametrize("rule", UNSETTLED, ids=ids)
+def test_what_a_cluster_file_settles_is_verified_by_more_than_its_name(rule: Rule) -> None:
+    """A finding of logs without a cluster file is never one of a run with it, which would look like success."""
+    assert [fix.verify for fix in load_body(rule).fixes if f"--fail-on {rule.id}" in fix.verify] == []
+
+
 def test_ids_are_unique() -> None:
     """No two shipped rules have one id."""
     assert len({rule.id for rule in RULES}) == len(RULES)
