@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tempfile
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - hypothesis reads the annotation
@@ -9,11 +11,14 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import polars as pl
 import pytest
 from increments import facts, read
 
 import analyzer as logscan
+from analyzer.errors import UsageError
 from analyzer.tables import pooled
+from analyzer.tables.limits import kong_limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +169,13 @@ def test_any_order_of_logs_and_any_threads(tmp_path: Path, monkeypatch: pytest.M
     paths = written(tmp_path / "pods", come)
     first = rejected(logscan.analyze(paths, log_format=FORMAT, workers=1, **OPTIONS))
     monkeypatch.setattr(pooled, "_ROWS", 37)
+    monkeypatch.setattr(pooled, "_HELD", 200)
+    spill = tmp_path / "spill"
+    spill.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spill))
     assert rejected(logscan.analyze(paths[::-1], log_format=FORMAT, workers=2, **OPTIONS)) == first
+    gc.collect()
+    assert not list(spill.iterdir())
     lines = [line for path in paths for line in path.read_text().splitlines(keepends=True)]
     Random(3).shuffle(lines)
     many = tmp_path / "many"
@@ -172,6 +183,31 @@ def test_any_order_of_logs_and_any_threads(tmp_path: Path, monkeypatch: pytest.M
     for number in range(40):
         (many / f"{number}.log").write_text("".join(lines[number::40]))
     assert rejected(logscan.analyze(many, log_format=FORMAT, **OPTIONS)) == first == expected(come)
+
+
+def test_what_waits_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rows that do not fit into memory are the same again, an address in one part; without room the run says so."""
+    monkeypatch.setattr(pooled, "_ROWS", 10)
+    monkeypatch.setattr(pooled, "_HELD", 20)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    table = pooled.PooledTable(kong_limits([("second", 1)]))
+    for second in range(40):
+        times = pl.Series("time", [NOON + second] * 5).cast(pl.Int64) * 1000
+        rows = pl.DataFrame({"number": [0, 1, 1, 40, 77], "zone": [0, 0, 0, 1, 2], "outcome": [0] * 5})
+        unsigned = rows.with_columns(pl.col("number", "zone").cast(pl.UInt32))
+        table.add(unsigned.with_columns(times.cast(pl.Datetime("ms", "UTC"))), exact_times=False)
+    assert list(tmp_path.glob("logscan-*/*"))
+    found = table.take(0, pl.Series(range(1000, 1078), dtype=pl.UInt128))
+    parts = [part["address"].unique().to_list() for part in found if part.height]
+    assert sorted(parts) == [[1000], [1001], [1040], [1077]]
+    whole = found.whole()
+    assert whole.group_by("address", "zone").agg(pl.sum("count")).sort("address").rows() == [
+        (1000, 0, 40), (1001, 0, 80), (1040, 1, 40), (1077, 2, 40)
+    ]  # fmt: skip
+    assert whole["second"].unique().sort().to_list() == list(range(NOON, NOON + 40))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match="expected room on disk"):
+        pooled.Spilled()
 
 
 def test_increments(tmp_path: Path) -> None:

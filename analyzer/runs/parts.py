@@ -12,7 +12,7 @@ from analyzer.runs.piece_scan import SAMPLES
 from analyzer.tables.merge import frames_of, tables_of
 
 #: The tables that have rows for each address, and which of their columns are numbers.
-_LARGE = ("addresses", "limits", "pooled", "clients")
+_LARGE = ("addresses", "limits", "clients")
 _NUMBERS = selectors.by_dtype(pl.UInt64)
 
 if TYPE_CHECKING:

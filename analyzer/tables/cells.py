@@ -215,7 +215,7 @@ class _Limited:
     def take(self) -> _Found:
         """What was found since the last time."""
         named = self.table.named()
-        return _Found(self.table.take(*named), self.table.pooled(*named))
+        return _Found(self.table.take(*named), self.table.pooled(*named).whole())
 
 
 def _placed(frame: pl.DataFrame, stream: int | None, hour: object) -> pl.DataFrame:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from analyzer.tables.labels import Labels
     from analyzer.tables.limited import Asked
     from analyzer.tables.limits import Limit
+    from analyzer.tables.pooled import Pooled
 
 _SOURCES = {"source": pl.UInt32(), "considered": COUNT}
 #: Labels (`analyzer.tables.timeline`) of rows that are considered, and of those whose address may be a node's.
@@ -66,7 +67,7 @@ class Tables:
     sources: pl.DataFrame
     limits: pl.DataFrame
     limit_totals: dict[str, int]
-    pooled: pl.DataFrame
+    pooled: Pooled
     clients: pl.DataFrame
     chains: Chains
     loads: Loads

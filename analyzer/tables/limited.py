@@ -15,7 +15,7 @@ from analyzer.tables.address_table import NO_ADDRESS, new_address_table
 from analyzer.tables.clients import CLIENT, new_clients, tells_clients
 from analyzer.tables.columns import tells_begin
 from analyzer.tables.limit_req import LIMITS
-from analyzer.tables.pooled import POOLED, PooledTable
+from analyzer.tables.pooled import Pooled, PooledTable
 from analyzer.tables.replay import Replay
 from analyzer.tables.zones import zone_outputs, zones
 
@@ -229,12 +229,13 @@ class LimitTable:
             parts.append(refused.select(logged, "limit", address, "most", pl.col("most").alias("fewest")))
         return pl.concat(parts) if parts else pl.DataFrame(schema=LIMITS)
 
-    def pooled(self, addresses: pl.Series, clients: pl.Series) -> pl.DataFrame:
+    def pooled(self, addresses: pl.Series, clients: pl.Series) -> Pooled:
         """What was counted since the last time for limits over all controllers (`pooled.POOLED`); given: see `take`."""
         if not self._pools:
-            return pl.DataFrame(schema=POOLED)
+            return Pooled([])
         both = ((self._logged, addresses), (self._clients, clients))
-        return pl.concat([counted.pooled.take(key, named) for key, (counted, named) in enumerate(both)])
+        each = (counted.pooled.take(key, named) for key, (counted, named) in enumerate(both))
+        return Pooled([part for pooled in each for part in pooled.parts])
 
     def number(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the table of addresses says of rows, for a table that nobody else adds to."""

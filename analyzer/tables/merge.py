@@ -21,7 +21,7 @@ from analyzer.tables.columns import name_signals
 from analyzer.tables.fold import Tables
 from analyzer.tables.limited import TOTALS
 from analyzer.tables.loads import Loads
-from analyzer.tables.pooled import POOLED
+from analyzer.tables.pooled import Pooled
 from analyzer.tables.timeline import BUCKET_SECONDS, MOST, bucket
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def frames_of(tables: Tables) -> dict[str, pl.DataFrame]:
         "entries": tables.entries.rows.with_columns(bucket_seconds=pl.lit(tables.entries.bucket_seconds, pl.UInt32)),
         "sources": tables.sources,
         "limits": tables.limits,
-        "pooled": tables.pooled,
+        "pooled": tables.pooled.whole(),
         "clients": tables.clients,
         "totals": pl.DataFrame(
             {"name": list(totals), "count": list(totals.values())}, schema={"name": pl.String(), "count": COUNT}
@@ -113,7 +113,7 @@ def tables_of(frames: Frames) -> Tables:
         sources=whole["sources"],
         limits=whole["limits"],
         limit_totals={name: totals.get(LIMIT + name, 0) for name in TOTALS},
-        pooled=whole.get("pooled", pl.DataFrame(schema=POOLED)),  # older states have none
+        pooled=Pooled.of(whole["pooled"]),
         clients=whole["clients"],
         chains=Chains(chains, frozenset(_named(_LOGGED, totals)), detail),
         loads=_loads(whole["loads"]),

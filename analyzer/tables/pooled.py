@@ -2,7 +2,8 @@
 
 Their windows begin with a second, so the order of requests within one is nothing to them: what they reject is up to how
 many requests of a key came in each second, or in each minute where all windows are of minutes. Such counts add up over
-logs, pieces and runs in any order, and limits are tried when all are added up, in the order of time.
+logs, pieces and runs in any order, and limits are tried when all are added up, in the order of time; until then many of
+them wait on disk.
 
 A request meets a limit when it begins. Where whole seconds are logged and how long a request lasted, it may have begun
 up to a second later than the earliest that it can: what both would reject is told.
@@ -10,19 +11,25 @@ up to a second later than the earliest that it can: what both would reject is to
 
 from __future__ import annotations
 
-from functools import reduce
+import shutil
+import tempfile
+import weakref
+from contextlib import contextmanager
+from functools import partial, reduce
 from math import gcd
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analyzer.errors import UsageError
 from analyzer.tables.arrivals import lasted, met
-from analyzer.tables.limit_req import LIMITS, REJECTIONS
+from analyzer.tables.limit_req import LIMITS
 from analyzer.tables.limits import Type
 from analyzer.tables.replay import Decided, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from analyzer.tables.limits import Limit
 
@@ -49,6 +56,8 @@ _DAY = 86_400
 _COUNT = pl.len().cast(pl.UInt32).alias("count")
 #: Rows that are added up at once, and requests that limits are asked about at once.
 _ROWS = 500_000
+#: Rows that are held in memory, about 100 MB; what is more waits on disk.
+_HELD = 4_000_000
 
 
 def stretch_of(limits: Sequence[Limit]) -> int:
@@ -57,6 +66,34 @@ def stretch_of(limits: Sequence[Limit]) -> int:
     if any(policy.type is Type.SLIDING for policy in pooled):
         return 1  # how much of the window before counts changes by the second
     return reduce(gcd, (length if length > 0 else _DAY for policy in pooled for length, _ in policy.parts), 0)
+
+
+class Pooled:
+    """What was counted, see `POOLED`, in parts: requests of an address are all in one part.
+
+    Several rows of a key and second are possible. It is sent to others as one part.
+    """
+
+    def __init__(self, parts: Sequence[Callable[[], pl.DataFrame]]) -> None:
+        self.parts = parts
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> Pooled:
+        """One part."""
+        return cls([lambda: rows])
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """The parts, none of which is kept here."""
+        return (part() for part in self.parts)
+
+    def whole(self) -> pl.DataFrame:
+        """All rows."""
+        parts: list[pl.DataFrame] = [pl.DataFrame(schema=POOLED), *self]
+        return pl.concat(parts)
+
+    def __reduce__(self) -> tuple[Callable[[pl.DataFrame], Pooled], tuple[pl.DataFrame]]:
+        """As it is sent."""
+        return Pooled.of, (self.whole(),)
 
 
 class PooledTable:
@@ -71,8 +108,9 @@ class PooledTable:
     def __init__(self, limits: Sequence[Limit]) -> None:
         self._stretch = stretch_of(limits)
         self._parts: list[pl.DataFrame] = []
-        self._whole = [pl.DataFrame(schema=_COUNTED)]
-        self._waiting = 0
+        self._whole: list[pl.DataFrame] = []
+        self._waiting = self._held = 0
+        self._spilled: Spilled | None = None
 
     def add(self, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows as `analyzer.tables.replay.LogReplay.add` takes them."""
@@ -93,35 +131,82 @@ class PooledTable:
 
     def _add_up(self) -> None:
         """Add up what came last: of a log that is in order the same key and second does not come again."""
-        parts, self._parts, self._waiting = self._parts, [], 0
-        if parts:
-            self._whole.append(pl.concat(parts).lazy().group_by(_KEY).agg(pl.col("count", "late").sum()).collect())
+        if not self._parts:
+            return
+        self._whole.append(pl.concat(self._parts).lazy().group_by(_KEY).agg(pl.col("count", "late").sum()).collect())
+        self._held += self._whole[-1].height
+        self._parts, self._waiting = [], 0
+        if self._held > _HELD:
+            self._spilled = self._spilled or Spilled()
+            self._spilled.write(pl.concat(self._whole))
+            self._whole, self._held = [], 0
 
-    def take(self, key: int, addresses: pl.Series) -> pl.DataFrame:
-        """What was counted since the last time, see `POOLED`; several rows of a key and second are possible.
-
-        Given are what it is counted under, and the addresses by number.
-        """
+    def take(self, key: int, addresses: pl.Series) -> Pooled:
+        """What was counted since the last time; given are what it is counted under, and the addresses by number."""
         self._add_up()
-        counted, self._whole = pl.concat(self._whole), self._whole[:1]
-        address = addresses.alias("address").gather(counted["number"])
-        named = counted.drop("number").with_columns(address, key=pl.lit(key, pl.UInt8()))
-        return named.select(pl.col(name).cast(dtype) for name, dtype in POOLED.items())
+        rows, spilled = pl.concat([pl.DataFrame(schema=_COUNTED), *self._whole]), self._spilled
+        self._whole, self._held, self._spilled = [], 0, None
+
+        def named(counted: pl.DataFrame) -> pl.DataFrame:
+            address = addresses.alias("address").gather(counted["number"])
+            told = counted.with_columns(address, key=pl.lit(key, pl.UInt8()))
+            return told.select(pl.col(name).cast(dtype) for name, dtype in POOLED.items())
+
+        if spilled is None:
+            return Pooled.of(named(rows))
+        spilled.write(rows)
+        return Pooled([partial(lambda part: named(spilled.read(part)), part) for part in range(Spilled.PARTS)])
 
 
-def pooled_rejections(pooled: pl.DataFrame, limits: Sequence[Limit]) -> pl.DataFrame:
+class Spilled:
+    """Rows on disk, in parts by their number; gone with the object."""
+
+    PARTS = 32
+
+    def __init__(self) -> None:
+        with _room():
+            self._folder = Path(tempfile.mkdtemp(prefix="logscan-"))
+        self._files = 0
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Write rows, each into the file of its part."""
+        apart = rows.with_columns(part=pl.col("number") % self.PARTS).partition_by("part", as_dict=True)
+        with _room():
+            for (part,), some in apart.items():
+                some.drop("part").write_ipc(self._folder / f"{part}-{self._files}", compression="lz4")
+        self._files += 1
+
+    def read(self, part: int) -> pl.DataFrame:
+        """The rows of a part."""
+        files = [pl.read_ipc(file) for file in sorted(self._folder.glob(f"{part}-*"))]
+        return pl.concat([pl.DataFrame(schema=_COUNTED), *files])
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UsageError(
+            f"Kong's limits: expected room on disk for what is counted over all logs: {error}",
+            hint="TMPDIR names the folder",
+        ) from None
+
+
+def pooled_rejections(pooled: Pooled, limits: Sequence[Limit]) -> pl.DataFrame:
     """What pooled limits reject of all requests, see `limit_req.LIMITS`."""
     places = [place for place in in_order(limits) if limits[place].pooled]
     found = [pl.DataFrame(schema=LIMITS)]
-    for key in pooled["key"].unique().sort() if places else ():
-        rows = _that_may_meet(pooled.filter(pl.col("key") == key), limits, places)
-        addresses = rows.select("address").unique().with_row_index("number")
-        rows = rows.join(addresses, on="address").drop("address")
-        rejected = pl.concat(
-            [pl.DataFrame(schema=REJECTIONS), *(_rejections(some, limits, places) for some in _by_number(rows))]
-        )
-        address = addresses["address"].gather(rejected["number"])
-        found.append(rejected.select(pl.lit(key, pl.UInt8()).alias("key"), "limit", address, "most", "fewest"))
+    for part in pooled if places else ():
+        for (key,), counted in part.partition_by("key", as_dict=True, include_key=False).items():
+            rows = _that_may_meet(counted, limits, places)
+            addresses = rows.select("address").unique().with_row_index("number")
+            rows = rows.join(addresses, on="address").drop("address")
+            for some in _by_number(rows):
+                rejected = _rejections(some, limits, places)
+                address = addresses["address"].gather(rejected["number"])
+                found.append(rejected.select(pl.lit(key, pl.UInt8()).alias("key"), "limit", address, "most", "fewest"))
     return pl.concat(found)
 
 
@@ -145,7 +230,7 @@ def _that_may_meet(rows: pl.DataFrame, limits: Sequence[Limit], places: Sequence
     """Without keys that sent no more in all than the smallest window lets through."""
     least = min(most for place in places for _, most in limits[place].policy.parts)
     often = rows.lazy().group_by("zone", "address").agg(pl.sum("count")).filter(pl.col("count") > least)
-    return rows.lazy().join(often, on=["zone", "address"], how="semi").drop("key").collect()
+    return rows.lazy().join(often, on=["zone", "address"], how="semi").collect()
 
 
 def _late(rows: pl.DataFrame, stretch: int) -> pl.DataFrame:
