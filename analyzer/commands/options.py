@@ -108,7 +108,10 @@ LimitHarm = Annotated[
 ]
 KongLimit = Annotated[
     list[str] | None,
-    typer.Option(metavar="WINDOW:N", help="Try Kong's rate-limiting; several windows by commas. Repeatable."),
+    typer.Option(
+        metavar="WINDOW:N",
+        help="Try Kong's rate-limiting, by pod and over all; several windows by commas. Repeatable.",
+    ),
 ]
 KongSlidingLimit = Annotated[
     list[str] | None,

@@ -114,9 +114,10 @@ def analyze(  # noqa: PLR0913 - the options of the command line
     limit_harm
         The limit that is suggested rejects fewer percent of the visitors.
     kong_limit
-        Kong's ``rate-limiting``: ``"minute:100"``, or several windows at once as ``"second:5,minute:100"``.
+        Kong's ``rate-limiting``: ``"minute:100"``, or several windows at once as ``"second:5,minute:100"``; by policy,
+        ``local`` in each log, ``cluster`` and ``redis`` over all logs.
     kong_sliding_limit
-        Kong's ``rate-limiting-advanced`` with sliding windows, in seconds or by name: ``"60:100"``.
+        Kong's ``rate-limiting-advanced`` with sliding windows, in seconds or by name: ``"60:100"``; so, too.
     envoy_limit
         Envoy Gateway's local rate limit: ``"second:10"`` for each client address, ``"second:10/route"`` for a route.
     top
