@@ -88,8 +88,8 @@ class Pooled:
 
     def whole(self) -> pl.DataFrame:
         """All rows."""
-        parts: list[pl.DataFrame] = [pl.DataFrame(schema=POOLED), *self]
-        return pl.concat(parts)
+        parts = list(self)
+        return pl.concat(parts) if parts else pl.DataFrame(schema=POOLED)
 
     def __reduce__(self) -> tuple[Callable[[pl.DataFrame], Pooled], tuple[pl.DataFrame]]:
         """As it is sent."""
