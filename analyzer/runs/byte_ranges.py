@@ -123,8 +123,7 @@ def ask_limits(job: Job, stands: Stands | None, found: Range, *, last: bool) -> 
     rejected: list[pl.DataFrame] = []
     totals: dict[str, int] = {}
     for key in [*before, *(key for key in found.asked if key not in before)]:
-        labels, limits, _ = job.folds
-        table, asked = LimitTable(labels, limits, new_address_table(), None), found.asked.get(key, [])
+        table, asked = LimitTable(job.folds.limits, new_address_table(), None), found.asked.get(key, [])
         exact_times = before[key][0] if key in before else asked[0].exact_times
         if key in before:
             table.restore(0, before[key][1], exact_times=exact_times)

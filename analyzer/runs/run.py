@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 class Folding(Protocol):
     """What takes the rows of a run: `analyzer.tables.Fold`, or `analyzer.tables.cells.Cells`."""
 
+    def prepare(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What rows tell by themselves is said of them before they are added; on any thread."""
+
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one stream (its number), which come in the order of its log."""
 
@@ -99,6 +102,7 @@ class Run:
         ).scan()
         if self.span != (None, None):
             scanned.rows = [rows._replace(frame=self._within_span(work.log, rows.frame)) for rows in scanned.rows]
+        scanned.rows = [rows._replace(frame=self.fold.prepare(rows.frame)) for rows in scanned.rows]
         return scanned
 
     def _within_span(self, log: Log, rows: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 
 from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, new_address_table
-from analyzer.tables.clients import CLIENT, new_clients, tells_clients
+from analyzer.tables.clients import new_clients, with_clients
 from analyzer.tables.fold import Fold
 from analyzer.tables.limited import LimitTable
 from analyzer.tables.merge import LIMIT, PLACE, add_up, frames_of
@@ -83,14 +83,17 @@ class Cells:
         }
         self._rows = 0
 
+    def prepare(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Say what each row tells by itself; on any thread."""
+        return with_clients(rows, self._visitors)
+
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one stream (its number), which come in the order of its log."""
-        if tells_clients(rows):  # once for limits and tables
-            rows = rows.with_columns(self._visitors.find(rows).alias(CLIENT))
+        rows = self.prepare(rows)
         hours = _hours(rows)
         if source not in self._limited:
-            labels, limits, allowed = self._folds
-            table = _Limited(LimitTable(labels, limits, new_address_table(), allowed))
+            _, limits, allowed = self._folds
+            table = _Limited(LimitTable(limits, new_address_table(), allowed))
             saved = self._saved(source)
             if saved is not None:
                 table.table.restore(0, saved, exact_times=exact_times)

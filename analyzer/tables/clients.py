@@ -33,9 +33,11 @@ class Clients(Protocol):
         """The address of each row's visitor, of a frame with ``address`` and those of `SAID` that its format logs."""
 
 
-def tells_clients(rows: pl.DataFrame) -> bool:
-    """Whether there may be somebody else behind the logged address."""
-    return any(name in rows.columns for name in WANTED)
+def with_clients(rows: pl.DataFrame, clients: Clients) -> pl.DataFrame:
+    """Add `CLIENT` to rows that do not say it yet, where their format tells of somebody behind the logged address."""
+    if CLIENT in rows.columns or not any(name in rows.columns for name in WANTED):
+        return rows
+    return rows.with_columns(clients.find(rows).alias(CLIENT))
 
 
 def new_clients(labels: Labels) -> Clients:

@@ -31,6 +31,7 @@ from analyzer.parsing.schema import TIME
 from analyzer.tables.address_table import COUNT, new_address_table
 from analyzer.tables.chain_table import new_chain_table
 from analyzer.tables.chains import Chains, chain_outputs
+from analyzer.tables.clients import new_clients, with_clients
 from analyzer.tables.columns import has_exact_times, name_signals, narrow_outputs
 from analyzer.tables.limited import LimitTable, limit_outputs
 from analyzer.tables.loads import READ, Loads, new_load_table
@@ -115,16 +116,22 @@ class Fold:
         self._addresses = new_address_table()
         self._timeline = TimelineTable(labels)
         self._chains = new_chain_table(labels)
+        self._visitors = new_clients(labels)
         self._loads = new_load_table("source", CONSIDERED)
         self._entries = new_load_table("number", ENTRANCES)
         self._labelled = 0  # addresses
         self._sources: dict[int, int] = {}
         self._waiting: list[tuple[int, pl.DataFrame]] = []
         self._rows_waiting = 0
-        self._limits = LimitTable(labels, limits, self._addresses, allowed)
+        self._limits = LimitTable(limits, self._addresses, allowed)
+
+    def prepare(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Say what each row tells by itself; on any thread."""
+        return with_clients(rows, self._visitors)
 
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         """Rows of one source (its number), which come in the order of its log."""
+        rows = self.prepare(rows)
         marks = self._addresses.add(rows)
         known = rows["time"] if "time" in rows.columns else pl.lit(None, TIME).alias("time")
         marked = marks.with_columns(known)

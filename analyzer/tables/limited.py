@@ -1,7 +1,7 @@
 """The table of rate limits: what each would have rejected, under the logged address and under the visitor's own.
 
 The second is known where the log holds a chain, a PROXY address or the peer's: who stands behind the proxies, as the
-server would log it once it trusts them (`analyzer.addresses.forwarded.effective_client`; proxies are told by ranges).
+server would log it once it trusts them; rows say it (`analyzer.tables.clients`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import polars as pl
 
 from analyzer.parsing.schema import TIME, Kind, Output
 from analyzer.tables.address_table import NO_ADDRESS, new_address_table
-from analyzer.tables.clients import CLIENT, new_clients, tells_clients
+from analyzer.tables.clients import CLIENT
 from analyzer.tables.columns import tells_begin
 from analyzer.tables.limit_req import LIMITS
 from analyzer.tables.pooled import Pooled, PooledTable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from analyzer.addresses.ranges import RangeTable
     from analyzer.parsing.formats import Layout
     from analyzer.tables.address_table import AddressTable
-    from analyzer.tables.labels import Labels
     from analyzer.tables.limits import Limit
 
 #: What a limit is counted under, by the number in the column ``key``; under the last stand, in place of limits, the
@@ -123,8 +122,6 @@ class LimitTable:
 
     Parameters
     ----------
-    labels
-        Says by ranges what addresses are.
     limits
         What to try.
     addresses
@@ -133,12 +130,9 @@ class LimitTable:
         The allowlist: addresses that no limit is for.
     """
 
-    def __init__(
-        self, labels: Labels, limits: Sequence[Limit], addresses: AddressTable, allowed: RangeTable | None
-    ) -> None:
+    def __init__(self, limits: Sequence[Limit], addresses: AddressTable, allowed: RangeTable | None) -> None:
         self._logged = _Counted(limits, addresses, allowed)
         self._clients = _Counted(limits, new_address_table(), allowed)
-        self._visitors = new_clients(labels)
         self._totals = dict.fromkeys(TOTALS, 0)
         self._refused: list[pl.DataFrame] = []
         self._pools = any(limit.pooled for limit in limits)
@@ -147,9 +141,8 @@ class LimitTable:
         """Rows of one source in the order of its log, and what the table of addresses said of them."""
         asked = [*_times(rows, exact_times=exact_times), zones(rows)]
         self._logged.add(source, marks.with_columns(asked), exact_times=exact_times)
-        if tells_clients(rows):
-            clients = rows[CLIENT] if CLIENT in rows.columns else self._visitors.find(rows)
-            told = rows.with_columns(clients.alias("address"))
+        if CLIENT in rows.columns:
+            told = rows.with_columns(rows[CLIENT].alias("address"))
             self._clients.add(source, self._clients.addresses.add(told).with_columns(asked), exact_times=exact_times)
         if not exact_times:
             self._totals["whole_seconds"] += rows.height

@@ -49,6 +49,10 @@ class Addresses:
         self.chains.add(rows.with_columns(marks["outcome"]))
         self.rows += rows.height
 
+    def prepare(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Nothing is said of rows."""
+        return rows
+
     def close_source(self, source: int) -> None:
         """Nothing is kept of a stream."""
 
