@@ -106,15 +106,12 @@ def _preserved(buckets: pl.DataFrame, width: int, labelled: pl.DataFrame, class_
     """
     considered_ = buckets["considered"].cast(pl.Float64)
     addresses = labelled.lazy().filter(pl.col("range_class") == class_, considered() > 0).drop_nulls("first_time")
-    visitors, others = (
-        addresses.filter(of).select(considered(), "first_time", "last_time").collect()
-        for of in (pl.col("visitor"), ~pl.col("visitor"))
-    )
-    if visitors.height < others.height:
-        preserved = _spread(visitors, buckets["time"], considered_, width)
-    else:
-        preserved = considered_ - _spread(others, buckets["time"], considered_, width)
-    return buckets.select("time").with_columns(preserved=preserved)
+    visitor = pl.col("visitor")
+    visitors, others = addresses.select(visitor.sum(), others=(~visitor).sum()).collect(engine="streaming").row(0)
+    fewer = addresses.filter(visitor if visitors < others else ~visitor)
+    fewer = fewer.select(considered(), "first_time", "last_time")
+    spread = _spread(fewer.collect(engine="streaming"), buckets["time"], considered_, width)
+    return buckets.select("time").with_columns(preserved=spread if visitors < others else considered_ - spread)
 
 
 def _spread(addresses: pl.DataFrame, times: pl.Series, traffic: pl.Series, width: int) -> pl.Series:
