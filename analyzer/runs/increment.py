@@ -26,6 +26,7 @@ from analyzer.runs.run import Run, labelled_senders
 from analyzer.runs.threads import thread_count
 from analyzer.state.changes import ENDED, find_changes
 from analyzer.state.state import SETTLED, now, opened, renumbered
+from analyzer.state.summary import limit_name
 from analyzer.tables.merge import tables_of
 
 if TYPE_CHECKING:
@@ -218,12 +219,12 @@ def _check(state: State, settings: Settings) -> list[str]:
     """Whether what is to come can be added to what there is; return what one should know of that."""
     # What is looked up besides depends on what is shown.
     limits = [f"{limit.controller} {limit.name} {limit.policy}" for limit in settings.folds.limits if limit.shown]
-    limits += [f"limit-allowlist {cidr}" for cidr in settings.allowlist]
+    limits += [f"limit-allowlist {cidr}" for cidr in sorted({*settings.allowlist})]
     if state.manifest.setdefault("limits", limits) != limits:
-        changed = sorted({*limits} ^ {*state.manifest["limits"]})
-        name = changed[0].partition(" Policy(")[0]
+        others = {*limits} ^ {*state.manifest["limits"]}
+        got = f"others: {limit_name(min(others))}" if others else "them in another order"
         raise StateError(
-            f"{state.store.url}: expected the rate limits that this state was made with, got others: {name}",
+            f"{state.store.url}: expected the rate limits that this state was made with, got {got}",
             hint="give the same --limit-..., --kong-... and --envoy-... options, or another --state",
         )
     before, after = state.manifest["made_with"], settings.made_with

@@ -87,6 +87,11 @@ def summary(url: str) -> Summary:
         first_hour=rows["hour"].min(),  # type: ignore[arg-type]
         last_hour=rows["hour"].max(),  # type: ignore[arg-type]
         made_with=manifest["made_with"],
-        limits=manifest.get("limits", []),
+        limits=[limit_name(kept) for kept in manifest.get("limits", [])],
         days=[Day(*row) for row in days.sort("day", nulls_last=True).iter_rows()],
     )
+
+
+def limit_name(kept: str) -> str:
+    """A rate limit by its name; a state keeps behind it how it counts."""
+    return kept.partition(" Policy(")[0]

@@ -174,6 +174,21 @@ def test_other_limits_cannot_be_added(tmp_path: Path, place: Place) -> None:
         read(place.url, log, limit_rps=[7])
 
 
+def test_limits_in_another_order(tmp_path: Path) -> None:
+    """An allowlist has no order; of limits another order is refused, and the state shows them by their names."""
+    log, state = tmp_path / "access.log", str(tmp_path / "state")
+    log.write_bytes(log_text(1, 50))
+    allowed = ["10.0.0.0/8", "11.0.0.0/8"]
+    first = read(state, log, limit_allowlist=allowed, kong_limit=["minute:8", "minute:7"])
+    again = read(state, log, limit_allowlist=[*reversed(allowed), "10.0.0.0/8"], kong_limit=["minute:8", "minute:7"])
+    assert facts(again) == facts(first)
+    with pytest.raises(StateError, match=r"expected the rate limits that .* got them in another order"):
+        read(state, log, limit_allowlist=allowed, kong_limit=["minute:7", "minute:8"])
+    shown = orjson.loads(logscan("state", "show", state, "--format", "json", cwd=tmp_path).stdout)
+    assert any("minute: 8" in limit for limit in shown["limits"]), shown["limits"]
+    assert not any("Policy(" in limit for limit in shown["limits"])
+
+
 def test_a_part_of_the_time(tmp_path: Path) -> None:
     """It is chosen by --window of a state, by --since without one."""
     log = tmp_path / "access.log"
