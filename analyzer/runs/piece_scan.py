@@ -204,9 +204,10 @@ class PieceScan:
             return
         if inner is not None:
             known = inner.lines[rows["line"]]
-            if known["time"].null_count() < known.height:
-                own = rows["time"] if "time" in rows.columns else known["time"]
-                rows = rows.with_columns(own.zip_with(own.is_not_null(), known["time"]))
+            own = rows["time"] if "time" in rows.columns else None
+            if (own is None or own.null_count()) and known["time"].null_count() < known.height:
+                told = known["time"]
+                rows = rows.with_columns(told if own is None else own.zip_with(own.is_not_null(), told))
             if "offset" in rows.columns:
                 rows = rows.with_columns(known["start"].alias("offset"))
             rows = rows.with_columns(known["origin"])
