@@ -30,6 +30,9 @@ class _Kept:
     def __init__(self) -> None:
         self.rows: dict[int, list[pl.DataFrame]] = {}
 
+    def prepare(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows
+
     def add(self, source: int, rows: pl.DataFrame, *, exact_times: bool) -> None:
         self.rows.setdefault(source, []).append(rows)
 
