@@ -1,7 +1,7 @@
 /* Who stands between the connection and the logged address, and which address the visitor really has: chains of
  * X-Forwarded-For read row by row.
  *
- * chains.py says what is kept of a chain, clients.py which address is a visitor's; both do the same with Polars.
+ * chains.py says what is kept of a chain; chain_table.py does the same with Polars. clients.h finds the visitors.
  */
 #define PY_SSIZE_T_CLEAN
 #ifndef Py_LIMITED_API
@@ -15,104 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../columns.h"
 #include "../module.h"
-#include "../addresses/forwarded.h"
 #include "address_hash.h"
+#include "clients.h"
+#include "said.h"
 
-#define NONE UINT8_MAX /* no class, no length */
 #define NO_ROW UINT32_MAX
 #define SAMPLE 200 /* characters of a chain that is kept as an example */
 #define FAR 3      /* at detail 2 no position is told from those further away */
-
-/* ---- what addresses are ----------------------------------------------------------------------------------------- */
-
-typedef struct {
-    Ranges ranges;    /* the code of an address: twice its class, and 1 more where it is no visitor's business */
-    unsigned proxies; /* a bit for each class whose word is taken */
-    unsigned client;  /* the class of visitors */
-} Labels;
-
-static inline uint8_t class_of(const Labels *self, Address address) { return code_of(&self->ranges, address) / 2; }
-
-static inline bool is_proxy(const Labels *self, uint8_t class_) { return class_ != NONE && (self->proxies >> class_ & 1); }
-
-static inline bool trusts(const Labels *self, bool known, Address address) {
-    return known && is_proxy(self, class_of(self, address));
-}
-
-/* ---- rows that come --------------------------------------------------------------------------------------------- */
-
-enum { ADDRESS, PEER, PROXIED, SINGLE, CHAIN, OUTCOME, N_COLUMNS };
-
-static const char *const FORMATS[N_COLUMNS] = {"_plu128", "_plu128", "_plu128", "_plu128", "vu", "C"};
-static const size_t WIDTHS[N_COLUMNS] = {16, 16, 16, 16, 16, 1};
-
-typedef struct {
-    const struct ArrowArray *array; /* NULL where the log's format does not carry the column */
-    const uint8_t *values;
-    Validity valid;
-} Cells;
-
-static void cells_of(Cells cells[N_COLUMNS], const struct ArrowArray *chunk, unsigned present) {
-    for (int column = 0, at = 0; column < N_COLUMNS; column++) {
-        cells[column] = (Cells){0};
-        if (!(present >> column & 1)) continue;
-        cells[column] = (Cells){chunk->children[at], values_of(chunk, at, WIDTHS[column]), validity_of(chunk, at)};
-        at++;
-    }
-}
-
-static inline bool is_there(const Cells *cells, int64_t i) { return cells->array != NULL && is_valid(cells->valid, i); }
-
-static inline bool address_at(const Cells *cells, int64_t i, Address *address) {
-    if (!is_there(cells, i)) return false;
-    memcpy(address, cells->values + 16 * i, 16);
-    return true;
-}
-
-/* The text of a view, no longer than the chunk is there. */
-static inline const uint8_t *text_at(const Cells *cells, int64_t i, size_t *size) {
-    uint32_t view[4]; /* size, the first bytes, buffer, offset; or size and all of the text */
-    *size = 0;
-    if (!is_there(cells, i)) return NULL;
-    const uint8_t *at = cells->values + 16 * i;
-    memcpy(view, at, 16);
-    *size = view[0];
-    return view[0] <= 12 ? at + 4 : (const uint8_t *)cells->array->buffers[2 + view[2]] + view[3];
-}
-
-/* What a row says of addresses. */
-typedef struct {
-    bool has_address, has_peer, has_proxied, has_single;
-    Address address, peer, proxied, single;
-    const uint8_t *text;
-    size_t size;
-} Said;
-
-static inline Said said_by(const Cells cells[N_COLUMNS], int64_t i) {
-    Said said;
-    said.has_address = address_at(&cells[ADDRESS], i, &said.address);
-    said.has_peer = address_at(&cells[PEER], i, &said.peer);
-    said.has_proxied = address_at(&cells[PROXIED], i, &said.proxied);
-    said.has_single = address_at(&cells[SINGLE], i, &said.single);
-    said.text = text_at(&cells[CHAIN], i, &said.size);
-    return said;
-}
-
-static inline void take_single(Address single, Chain *chain) {
-    chain->length = 1;
-    chain->more = false;
-    chain->entries[0] = chain->leftmost = (Entry){single, !is_broadcast(single)};
-}
-
-static PyObject *read_rows(PyObject *stream, unsigned present, bool (*read)(void *, const struct ArrowArray *), void *self) {
-    const char *formats[N_COLUMNS];
-    int n_columns = 0;
-    for (int column = 0; column < N_COLUMNS; column++)
-        if (present >> column & 1) formats[n_columns++] = FORMATS[column];
-    return read_stream(stream, formats, n_columns, read, self);
-}
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
@@ -402,105 +312,7 @@ static PyObject *chains_take(PyObject *object, PyObject *unused) {
 
 static Py_ssize_t chains_length(PyObject *self) { return (Py_ssize_t)((Chains *)self)->n; }
 
-/* ---- visitors --------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    PyObject_HEAD
-    Labels labels;
-} Clients;
-
-typedef struct {
-    const Labels *labels;
-    unsigned present;
-    Buffer addresses, valid;
-    size_t n;
-    int64_t nulls;
-} Finding;
-
-/* Which address the visitor has (forwarded.effective_client); false where there is none. */
-static bool client_of(const Labels *labels, const Said *said, Address *client) {
-    Chain chain;
-    *client = said->address;
-    bool alone = !said->has_peer && !said->has_proxied && said->text == NULL;
-    if (alone && (!said->has_single || (said->has_address && same_address(said->single, said->address))))
-        return said->has_address;
-    chain.length = 0;
-    if (said->text != NULL)
-        take_apart(said->text, said->size, &chain);
-    else if (said->has_single)
-        take_single(said->single, &chain);
-    Address hop = said->has_peer ? said->peer : said->address;
-    bool has_hop = said->has_peer || said->has_address;
-    bool heard = trusts(labels, has_hop, hop) || (!said->has_peer && said->has_proxied);
-    bool proxied = heard && said->has_proxied;
-    if (proxied) {
-        hop = said->proxied;
-        has_hop = true;
-    }
-    bool taken = false; /* from the chain: who sent it is trusted */
-    if (!said->has_peer && !said->has_proxied && said->has_address)
-        for (int place = 0; place < chain.length; place++)
-            taken |= chain.entries[place].readable && same_address(chain.entries[place].address, said->address);
-    int position = 0;
-    if (taken || trusts(labels, has_hop, hop)) {
-        for (int place = 1; place <= chain.length; place++) {
-            if (!chain.entries[place - 1].readable) break;
-            position = place;
-            if (!trusts(labels, true, chain.entries[place - 1].address)) break;
-            /* Who is trusted names one further to the left than is looked. */
-            if (place == chain.length && chain.more) return said->has_address;
-        }
-    }
-    if (position == 0 && ((heard && !proxied) || !has_hop)) return said->has_address;
-    *client = position ? chain.entries[position - 1].address : hop;
-    return true;
-}
-
-static bool find_chunk(void *object, const struct ArrowArray *chunk) {
-    Finding *finding = object;
-    Cells cells[N_COLUMNS];
-    size_t begin = finding->n, end = begin + (size_t)chunk->length;
-    if (!buffer_grow(&finding->addresses, begin * 16, end * 16 + 1) ||
-        !buffer_grow(&finding->valid, (begin + 7) / 8, end / 8 + 1))
-        return false;
-    cells_of(cells, chunk, finding->present);
-    finding->n = end;
-    for (size_t i = begin; i < end; i++) {
-        Address client;
-        Said said = said_by(cells, (int64_t)(i - begin));
-        bool known = client_of(finding->labels, &said, &client);
-        memcpy(finding->addresses.data + 16 * i, &client, 16);
-        uint8_t *bits = &finding->valid.data[i / 8];
-        *bits = (uint8_t)((i % 8 ? *bits : 0) | known << i % 8);
-        finding->nulls += !known;
-    }
-    return true;
-}
-
-PyDoc_STRVAR(find_doc, "find(stream, present)\n--\n\n"
-                       "The visitors' addresses in a frame, as Arrow capsules. Its columns are those of `Chains.add`.");
-
-static PyObject *clients_find(PyObject *self, PyObject *args) {
-    PyObject *stream, *found = NULL;
-    Finding finding = {.labels = &((Clients *)self)->labels};
-    if (!PyArg_ParseTuple(args, "OI", &stream, &finding.present)) return NULL;
-    PyObject *done = read_rows(stream, finding.present, find_chunk, &finding);
-    if (done != NULL) {
-        Py_DECREF(done);
-        Flat column = {"address", "_plu128", &finding.addresses, NULL, &finding.valid, finding.nulls};
-        found = buffer_grow(&finding.addresses, 0, 1) ? export_flat(&column, 1, finding.n) : PyErr_NoMemory();
-    }
-    buffer_free(&finding.addresses);
-    buffer_free(&finding.valid);
-    return found;
-}
-
-/* ---- the Python types ------------------------------------------------------------------------------------------- */
-
-static bool read_labels(Labels *self, PyObject *tuple) {
-    PyObject *stream;
-    return PyArg_ParseTuple(tuple, "OII", &stream, &self->proxies, &self->client) && ranges_read(&self->ranges, stream);
-}
+/* ---- the Python type ------------------------------------------------------------------------------------------- */
 
 static PyObject *chains_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *labels;
@@ -522,29 +334,9 @@ static void chains_dealloc(PyObject *object) {
     free_object(object);
 }
 
-static PyObject *clients_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *labels;
-    (void)kwargs;
-    if (!PyArg_ParseTuple(args, "O!", &PyTuple_Type, &labels)) return NULL;
-    Clients *self = new_object(type);
-    if (self == NULL || read_labels(&self->labels, labels)) return (PyObject *)self;
-    Py_DECREF(self);
-    return NULL;
-}
-
-static void clients_dealloc(PyObject *object) {
-    ranges_free(&((Clients *)object)->labels.ranges);
-    free_object(object);
-}
-
 static PyMethodDef chains_methods[] = {
     {"add", chains_add, METH_VARARGS, add_doc},
     {"take", chains_take, METH_NOARGS, take_doc},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyMethodDef clients_methods[] = {
-    {"find", clients_find, METH_VARARGS, find_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -557,26 +349,11 @@ static PyType_Slot chains_slots[] = {
     {0, NULL},
 };
 
-static PyType_Slot clients_slots[] = {
-    {Py_tp_new, clients_new},
-    {Py_tp_dealloc, clients_dealloc},
-    {Py_tp_methods, clients_methods},
-    {Py_tp_doc, "Clients(labels): finds the visitors of requests."},
-    {0, NULL},
-};
-
 static PyType_Spec chains_spec = {
     .name = "analyzer.tables._chains.Chains",
     .basicsize = sizeof(Chains),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = chains_slots,
-};
-
-static PyType_Spec clients_spec = {
-    .name = "analyzer.tables._chains.Clients",
-    .basicsize = sizeof(Clients),
-    .flags = Py_TPFLAGS_DEFAULT,
-    .slots = clients_slots,
 };
 
 static int module_exec(PyObject *module) {
