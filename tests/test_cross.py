@@ -103,6 +103,7 @@ def assert_same_rows(found: Ran, plain: Ran, made: Envelope | Document, at: Wher
     assert (found.log.parsed, found.log.rejected) == (plain.log.parsed, 0)
     for (_, name), expected in plain.streams.items():
         rows = found.streams[origin, name]
+        assert rows.height == expected.height
         if "time" not in expected.columns and made.time:
             seconds = rows["time"].dt.truncate("1s")
             first = pl.Series([MOMENT], dtype=TIME).dt.truncate("1s").item()
