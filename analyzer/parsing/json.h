@@ -17,7 +17,8 @@ static const uint8_t *pass_zeros(const uint8_t *p, const uint8_t *end, const Spa
 }
 
 /* A time that is as the last one was, else the text once more as a time. */
-static const uint8_t *read_again(KnownTime *known, uint8_t type, const uint8_t *limit, Span *span) {
+static const uint8_t *read_again(Json *json, uint8_t type, const uint8_t *limit, Span *span) {
+    KnownTime *known = &json->known_time;
     const uint8_t *p = span->start, *end = span->end;
     size_t len = (size_t)(end - p);
     if (type == known->type && len == known->len && memcmp(p, known->text, len) == 0) {
@@ -25,7 +26,8 @@ static const uint8_t *read_again(KnownTime *known, uint8_t type, const uint8_t *
         span->present = true;
         return end;
     }
-    const uint8_t *stop = type == TIME_ISO8601 ? read_time_iso8601(p, end, span) : read_other(type, p, end, limit, span);
+    const uint8_t *stop = type == TIME_ISO8601 ? read_time_iso8601(&json->last_second, p, end, span)
+                                               : read_other(type, p, end, limit, span);
     if (stop == end && span->present && len >= 19 && len <= sizeof known->text) { /* not of seconds since 1970 */
         memcpy(known->text, p, len);
         known->type = type;
@@ -44,7 +46,7 @@ static bool read_value(Json *json, uint8_t type, const uint8_t *limit, Span *spa
         break;
     case TIME_ISO8601:
     case TIME_ANY:
-        stop = read_again(&json->known_time, type, limit, span);
+        stop = read_again(json, type, limit, span);
         break;
     case MSEC:
         stop = read_msec(p, end, limit, span);

@@ -84,7 +84,7 @@ typedef struct {
     Target *targets;
     uint32_t n_targets;
     Steps steps;
-    LastTime last_time;
+    LastTime last_time, last_second;
     KnownTime known_time;
     bool out_of_memory;
 

@@ -26,7 +26,7 @@ typedef struct {
     size_t prefix_len;
     int n_fields;
     Field fields[MAX_FIELDS];
-    LastTime last_time;
+    LastTime last_time, last_second;
     bool escapes; /* a backslash before a quote escapes it */
 } Line;
 
@@ -156,7 +156,7 @@ static ALWAYS_INLINE const uint8_t *match_field(Line *line, const Field *field, 
         stop = read_time_local(&line->last_time, p, end, span);
         break;
     case TIME_ISO8601:
-        stop = read_time_iso8601(p, end, span);
+        stop = read_time_iso8601(&line->last_second, p, end, span);
         break;
     case MSEC:
         stop = read_msec(p, end, limit, span);

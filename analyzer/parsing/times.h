@@ -4,7 +4,7 @@
 
 #include "values.h"
 
-/* The last $time_local read: most lines repeat it. */
+/* The last $time_local read, or the last second of an ISO 8601 time without its zone: most lines repeat it. */
 typedef struct {
     uint8_t text[26];
     bool known;
@@ -64,19 +64,37 @@ static inline const uint8_t *read_time_local(LastTime *last, const uint8_t *p, c
     return p + 26;
 }
 
-/* `2026-11-21T07:08:09+00:00`, also with a fraction and with `Z` */
-static const uint8_t *read_time_iso8601(const uint8_t *p, const uint8_t *end, Span *span) {
-    if (end - p < 20) return NULL;
+/* The digits behind a point, of which the first three count, as milliseconds; at most nine are read. Returns the
+ * point again where none stand there. */
+static const uint8_t *read_fraction(const uint8_t *point, const uint8_t *end, int *milliseconds) {
+    static const int WORTH[10] = {0, 100, 10, 1}; /* no division: containers log nine digits a line */
+    const uint8_t *p = point + 1;
+    int sum = 0;
+    for (; p < end && p - point <= 9 && is_digit(*p); p++) sum += (*p - '0') * WORTH[p - point];
+    *milliseconds = sum;
+    return p == point + 1 ? point : p;
+}
+
+/* `2026-11-21T07:08:09` */
+static bool parse_second(LastTime *last, const uint8_t *p, int zone) {
     int century = two_digits(p), years = two_digits(p + 2), month = two_digits(p + 5), day = two_digits(p + 8),
-        hour = two_digits(p + 11), minute = two_digits(p + 14), second = two_digits(p + 17), zone = 0;
-    if (p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' || p[16] != ':') return NULL;
-    if ((century | years | month | day | hour | minute | second) < 0) return NULL;
-    p += 19;
-    int fraction = 0;
+        hour = two_digits(p + 11), minute = two_digits(p + 14), second = two_digits(p + 17);
+    if (p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' || p[16] != ':') return false;
+    if ((century | years | month | day | hour | minute | second) < 0) return false;
+    last->known = moment(century * 100 + years, month, day, hour, minute, second, zone, &last->value);
+    last->value += zone * 60000LL;
+    memcpy(last->text, p, 19);
+    return last->known;
+}
+
+/* The same with a zone, `+00:00` or `Z`, and perhaps a fraction. */
+static const uint8_t *read_time_iso8601(LastTime *last, const uint8_t *p, const uint8_t *end, Span *span) {
+    if (end - p < 20) return NULL;
+    const uint8_t *start = p, *point = p += 19;
+    int zone = 0, fraction = 0;
     if (*p == '.') {
-        int scale = 100, digits = 0;
-        for (p++; p < end && is_digit(*p); p++, scale /= 10, digits++) fraction += (*p - '0') * scale;
-        if (digits == 0 || digits > 9) return NULL;
+        p = read_fraction(point, end, &fraction);
+        if (p == point || (p < end && is_digit(*p))) return NULL;
     }
     if (p < end && *p == 'Z') {
         p++;
@@ -84,8 +102,10 @@ static const uint8_t *read_time_iso8601(const uint8_t *p, const uint8_t *end, Sp
         if (end - p < 6 || p[3] != ':' || !read_zone(p, p + 4, &zone)) return NULL;
         p += 6;
     }
-    int64_t value;
-    if (!moment(century * 100 + years, month, day, hour, minute, second, zone, &value)) return NULL;
+    bool same = last->known && memcmp(start, last->text, 16) == 0 && memcmp(start + 3, last->text + 3, 16) == 0;
+    if (!same && !parse_second(last, start, zone)) return NULL;
+    int64_t value = last->value - zone * 60000LL;
+    if (value >= YEAR_10000) return NULL;
     span->number = (uint64_t)(value + fraction);
     span->present = true;
     return p;
@@ -97,16 +117,6 @@ static const uint8_t *read_msec(const uint8_t *p, const uint8_t *end, const uint
     if (p == NULL || !span->present || span->decimals > 3 || span->number >= 1000000000000000ULL) return NULL;
     for (; span->decimals < 3; span->decimals++) span->number *= 10;
     return span->number < YEAR_10000 ? p : NULL;
-}
-
-/* The digits behind a point, of which the first three count, as milliseconds; at most nine are read. Returns the
- * point again where none stand there. */
-static const uint8_t *read_fraction(const uint8_t *point, const uint8_t *end, int *milliseconds) {
-    const uint8_t *p = point + 1;
-    int scale = 100;
-    *milliseconds = 0;
-    for (; p < end && p - point <= 9 && is_digit(*p); p++, scale /= 10) *milliseconds += (*p - '0') * scale;
-    return p == point + 1 ? point : p;
 }
 
 /* `2026-11-21T07:08:09`, with a blank or tab for the `T` and all the fractions and zones there are; UTC without one. */

@@ -247,6 +247,18 @@ class ValuesContract(ScannerContract):
         assert rows["time"].to_physical().to_list() == [MOMENT, MOMENT, MOMENT - 60_000, MOMENT]
         assert misfits["number"].to_list() == [3, 4]
 
+    def test_repeated_seconds_are_read_each(self) -> None:
+        """A second of ISO 8601 that comes again has its own fraction and zone; one of no calendar stays broken."""
+        second, last = "2026-11-21T07:08:09", "9999-12-31T23:59:59"
+        times = [f"{second}Z", f"{second}.25Z", f"{second}+00:01", f"{second}.5", "2026-11-21T07:08:99Z", f"{second}Z"]
+        times += [f"{last}Z", f"{last}-00:01", f"{last}+00:01", f"{last}-00:01"]
+        rows, misfits, *_ = self.read(
+            compile_format("[$time_iso8601]"), "\n".join(f"[{time}]" for time in times).encode()
+        )
+        end = 253_402_300_799_000
+        read = [MOMENT, MOMENT + 250, MOMENT - 60_000, MOMENT, end, end - 60_000]
+        assert (rows["time"].to_physical().to_list(), misfits.height) == (read, 4)
+
     def test_addresses(self) -> None:
         """A text is an address where Python's `ipaddress` says so, without a zone id; the rest is null."""
         line_format = compile_format("$remote_addr")
