@@ -10,7 +10,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from runs import KNOWN, run_all
 from scanners import FORMATS, native_or_skip
-from wrapping import DOCUMENTS, ENVELOPES, MOMENT, Where, is_object, wrapped
+from wrapping import ENVELOPES, MOMENT, Where, is_object, wrapped
+from wrapping_documents import DOCUMENTS
 
 from analyzer.native import SCANNER
 from analyzer.parsing.batches import batches
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runs import Ran
-    from wrapping import Document, Envelope
+    from wrapping import Envelope
+    from wrapping_documents import Document
 
     from analyzer.parsing.detect import Shape
 

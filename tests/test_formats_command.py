@@ -23,7 +23,7 @@ from analyzer.parsing.json_format import JsonFormat
 from analyzer.parsing.log_format import VARIABLES, compile_format
 from analyzer.readings.missing import Found, missing
 from analyzer.readings.products import OWN_VARIABLES
-from analyzer.report.formats import render
+from analyzer.report.json import to_json
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMATS = load_formats()
@@ -50,7 +50,7 @@ def found(written: bytes | str) -> dict[str, Any]:
 
 def look(path: Path, **options: Any) -> dict[str, Any]:
     """Return what the command finds in a file, without a process for each."""
-    return found(render(describe([path], **options), "json"))
+    return found(to_json(describe([path], **options)))
 
 
 def written(folder: Path, lines: list[str] | bytes, name: str = "access.log") -> Path:

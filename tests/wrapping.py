@@ -1,4 +1,4 @@
-"""Envelopes and documents as collectors write them round log lines, made with plain Python.
+"""Envelopes as collectors write them round log lines, made with plain Python; `wrapping_documents` has documents.
 
 What is put round a line is written from the collectors' documentation, not from the rules that read it.
 """
@@ -6,7 +6,7 @@ What is put round a line is written from the collectors' documentation, not from
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -356,30 +356,30 @@ class Envelope(NamedTuple):
     parsed: bool = False
 
 
-_ALL = "node pod namespace container"
+ALL = "node pod namespace container"
 _POD = "pod namespace container"
 
 #: By the name of the rule's file, with a word behind it where a collector has two ways.
 ENVELOPES = {
-    "aws-logs-tail": Envelope(aws_logs_tail, "aws-logs-tail", _ALL),
-    "azure-container-log": Envelope(azure_container_log, "azure-container-log", _ALL),
+    "aws-logs-tail": Envelope(aws_logs_tail, "aws-logs-tail", ALL),
+    "azure-container-log": Envelope(azure_container_log, "azure-container-log", ALL),
     "cri": Envelope(cri, "cri"),
     "datadog": Envelope(datadog, "datadog", "node"),
     "docker": Envelope(docker, "docker"),
     "docker-compose": Envelope(docker_compose, "docker-compose", "container", time=False),
     "docker-service": Envelope(docker_service, "docker-service", "node container", time=False),
-    "elasticsearch": Envelope(elasticsearch, "elasticsearch+fluent-bit", _ALL, time=False),
-    "filebeat": Envelope(filebeat, "filebeat", _ALL, time=False),
-    "fluent-bit": Envelope(fluent_bit, "fluent-bit", _ALL, time=False),
-    "fluent-bit docker": Envelope(fluent_bit_timed, "fluent-bit", _ALL, time=False),
-    "fluent-bit merged": Envelope(fluent_bit_merged, "fluent-bit", _ALL, time=False, parsed=True),
+    "elasticsearch": Envelope(elasticsearch, "elasticsearch+fluent-bit", ALL, time=False),
+    "filebeat": Envelope(filebeat, "filebeat", ALL, time=False),
+    "fluent-bit": Envelope(fluent_bit, "fluent-bit", ALL, time=False),
+    "fluent-bit docker": Envelope(fluent_bit_timed, "fluent-bit", ALL, time=False),
+    "fluent-bit merged": Envelope(fluent_bit_merged, "fluent-bit", ALL, time=False, parsed=True),
     "fluent-bit-array": Envelope(fluent_bit_array, "fluent-bit-array+json"),
     "fluent-bit-file": Envelope(fluent_bit_file, "fluent-bit-file+json"),
     "fluent-bit-stdout": Envelope(fluent_bit_stdout, "fluent-bit-stdout+json", _POD),
     "fluentd-file": Envelope(fluentd_file, "fluentd-file+json"),
     "fluentd-stdout": Envelope(fluentd_stdout, "fluentd-stdout+json", time=False),
-    "gcp-logging": Envelope(gcp_logging, "gcp-logging", _ALL),
-    "gcp-logging parsed": Envelope(gcp_logging_parsed, "gcp-logging", _ALL, parsed=True),
+    "gcp-logging": Envelope(gcp_logging, "gcp-logging", ALL),
+    "gcp-logging parsed": Envelope(gcp_logging_parsed, "gcp-logging", ALL, parsed=True),
     "gelf": Envelope(gelf, "gelf", "node pod"),
     "grafana": Envelope(grafana, "grafana"),
     "journald": Envelope(journald, "journald", "node container"),
@@ -389,12 +389,12 @@ ENVELOPES = {
     "kubectl-prefix": Envelope(kubectl_prefix, "kubectl-prefix", "pod container", time=False),
     "kubectl-timestamps": Envelope(timestamps, "timestamps"),
     "logcli": Envelope(logcli, "logcli", "pod namespace"),
-    "logcli-jsonl": Envelope(logcli_jsonl, "logcli", _ALL),
+    "logcli-jsonl": Envelope(logcli_jsonl, "logcli", ALL),
     "splunk": Envelope(splunk, "splunk", "node"),
     "stern": Envelope(stern, "stern", "pod container", time=False),
     "stern ansi": Envelope(ansi, "ansi+stern", "pod container", time=False),
     "stern-extjson": Envelope(stern_extjson, "stern", "pod container", time=False, parsed=True),
-    "stern-json": Envelope(stern_json, "stern", _ALL, time=False),
+    "stern-json": Envelope(stern_json, "stern", ALL, time=False),
     "stern-namespaces": Envelope(stern_namespaces, "stern", _POD, time=False),
     "syslog": Envelope(syslog, "syslog", "pod", time=False),
     "syslog-5424": Envelope(syslog_5424, "syslog-5424", "node"),
@@ -406,9 +406,9 @@ ENVELOPES = {
     "syslog-short-full": Envelope(short_full, "syslog", "node"),
     "syslog-short-iso": Envelope(short_iso, "syslog", "node"),
     "syslog-short-precise": Envelope(short_precise, "syslog", "node", time=False),
-    "vector": Envelope(vector, "vector", _ALL, time=False),
-    "vector parsed": Envelope(vector_parsed, "vector", _ALL, time=False, parsed=True),
-    "victorialogs": Envelope(victorialogs, "victorialogs", _ALL),
+    "vector": Envelope(vector, "vector", ALL, time=False),
+    "vector parsed": Envelope(vector_parsed, "vector", ALL, time=False, parsed=True),
+    "victorialogs": Envelope(victorialogs, "victorialogs", ALL),
 }
 
 
@@ -416,99 +416,3 @@ def wrapped(name: str, lines: Sequence[str], at: Where | None = None) -> bytes:
     """Lines in an envelope."""
     where = at or Where()
     return "".join(f"{ENVELOPES[name].wrap(line, where)}\n" for line in lines).encode()
-
-
-def _dumped(value: Any) -> bytes:
-    return json.dumps(value, indent=2, ensure_ascii=False).encode()
-
-
-def loki(lines: Sequence[str], at: Where) -> bytes:
-    """Loki's answer, which has the newest line first."""
-    values = [[f"{MOMENT + 1000 * number}000000", line] for number, line in enumerate(lines)]
-    labels = {"node_name": at.node, "pod": at.pod, "namespace": at.namespace, "container": at.container}
-    result = [{"stream": labels, "values": values[::-1]}]
-    return _dumped({"status": "success", "data": {"resultType": "streams", "result": result, "stats": {}}})
-
-
-def otlp(lines: Sequence[str], at: Where) -> bytes:
-    """OTLP's JSON."""
-    records = [
-        {"timeUnixNano": f"{MOMENT + 1000 * number}000000", "body": {"stringValue": line}}
-        for number, line in enumerate(lines)
-    ]
-    about = {
-        "k8s.node.name": at.node, "k8s.pod.name": at.pod, "k8s.namespace.name": at.namespace,
-        "k8s.container.name": at.container,
-    }  # fmt: skip
-    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in about.items()]
-    resource = {"resource": {"attributes": attributes}, "scopeLogs": [{"scope": {}, "logRecords": records}]}
-    return json.dumps({"resourceLogs": [resource]}).encode() + b"\n"
-
-
-def _log_stream(at: Where) -> str:
-    return f"{at.node}-application.var.log.containers.{at.log_name}"
-
-
-def _events(lines: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"timestamp": MOMENT + 1000 * number, "message": line} for number, line in enumerate(lines)]
-
-
-def cloudwatch(lines: Sequence[str], at: Where) -> bytes:
-    """``aws logs filter-log-events``."""
-    more = {"logStreamName": _log_stream(at), "ingestionTime": MOMENT, "eventId": "3195"}
-    return _dumped({"events": [event | more for event in _events(lines)], "searchedLogStreams": []})
-
-
-def subscription(lines: Sequence[str], at: Where) -> bytes:
-    """What a subscription delivers: one object after the other."""
-    about = {"messageType": "DATA_MESSAGE", "logGroup": "/aws/containerinsights/shop", "logStream": _log_stream(at)}
-    return b"".join(json.dumps(about | {"logEvents": [event]}).encode() for event in _events(lines))
-
-
-def search(lines: Sequence[str], at: Where) -> bytes:
-    """Elasticsearch's answer to a search of Fluent Bit's records."""
-    hits = [{"_index": "logs", "_id": "x", "_source": json.loads(fluent_bit(line, at))} for line in lines]
-    return _dumped({"took": 3, "timed_out": False, "hits": {"total": {"value": 1}, "hits": hits}})
-
-
-def array(lines: Sequence[str], at: Where) -> bytes:
-    """``gcloud logging read --format json``."""
-    return _dumped([json.loads(gcp_logging(line, at)) for line in lines])
-
-
-def plain_array(lines: Sequence[str], _: Where) -> bytes:
-    """Objects in an array."""
-    return f"[{','.join(lines)}]".encode()
-
-
-def records(lines: Sequence[str], _: Where) -> bytes:
-    """Azure Monitor's export to a storage account."""
-    return f'{{"records": [\n{",".join(lines)}]}}'.encode()
-
-
-def objects(lines: Sequence[str], _: Where) -> bytes:
-    """Objects over several lines each; numbers stay as they were written."""
-    return "".join(f"{{\n  {line.strip()[1:-1].strip()}\n}}\n" for line in lines).encode()
-
-
-class Document(NamedTuple):
-    """How lines are put into a document; see `Envelope`."""
-
-    make: Callable[[Sequence[str], Where], bytes]
-    name: str
-    tells: str = _ALL
-    time: bool = True
-    parsed: bool = False
-
-
-DOCUMENTS = {
-    "array": Document(array, "array+gcp-logging"),
-    "cloudwatch": Document(cloudwatch, "cloudwatch"),
-    "elasticsearch": Document(search, "elasticsearch+fluent-bit", time=False),
-    "loki": Document(loki, "loki"),
-    "objects": Document(objects, "objects", "", time=False, parsed=True),
-    "otlp": Document(otlp, "otlp"),
-    "plain array": Document(plain_array, "array", "", time=False, parsed=True),
-    "records": Document(records, "records", "", time=False, parsed=True),
-    "subscription": Document(subscription, "cloudwatch"),
-}

@@ -26,10 +26,10 @@ def explain(
 ) -> int:
     """List the findings, or say all of one. What it means, its evidence, every fix, with sources."""
     from analyzer.jobs import explain as job  # noqa: PLC0415
-    from analyzer.report.explain import render  # noqa: PLC0415
+    from analyzer.report import write_answer  # noqa: PLC0415
 
     if facts and (finding or rules):
         raise UsageError("--facts: expected neither findings nor --rules with it")
     found = job.explain_facts() if facts else job.explain(finding or (), rules=rules or ())
-    show(render(found, format_.value, sys.stdout))
+    show(write_answer(found, "analyzer.report.explain_table", format_.value, sys.stdout))
     return DONE

@@ -29,11 +29,11 @@ def formats(
 ) -> int:
     """List the known formats and envelopes, or say what a log is. Also why, and what it lacks."""
     from analyzer.jobs.formats import describe  # noqa: PLC0415
-    from analyzer.report.formats import render  # noqa: PLC0415
+    from analyzer.report import write_answer  # noqa: PLC0415
 
     signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003 - as in analyze
     found = describe(name or (), log_format=log_format, rules=rules or ())
-    show(render(found, format_.value, sys.stdout))
+    show(write_answer(found, "analyzer.report.formats_table", format_.value, sys.stdout))
     if say_broken(found.sources):
         return UNREADABLE
     if found.sources and not any(source.parsed for source in found.sources):

@@ -46,7 +46,7 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
     """List the known networks, or say what an address is and why. With --update reads a newer list of ranges."""
     from analyzer.jobs import networks as job  # noqa: PLC0415
     from analyzer.jobs.given import Given  # noqa: PLC0415
-    from analyzer.report.networks import render  # noqa: PLC0415
+    from analyzer.report import write_answer  # noqa: PLC0415
 
     sources_of_rules = {"cluster": cluster, "node": node, "lb": lb, "client": client, "private": private}
     given = [f"--{option}" for option, value in sources_of_rules.items() if value]
@@ -76,5 +76,5 @@ def networks(  # noqa: PLR0913, PLR0917 - what a user may say
         raise UsageError(f"{', '.join(given)}: expected addresses with it")
     else:
         found = job.list_networks(rules or ())
-    show(render(found, format_.value, sys.stdout))
+    show(write_answer(found, "analyzer.report.networks_table", format_.value, sys.stdout))
     return DONE

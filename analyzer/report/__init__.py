@@ -47,3 +47,16 @@ def write_report(report: Report, format_name: str, stream: TextIO | None = None)
     module = import_module(FORMATS[format_name])
     written: str = module.render(report, stream) if format_name == "table" else module.render(report)
     return written
+
+
+def write_answer(answer: object, table: str, format_name: str, stream: TextIO | None = None) -> str:
+    """Write what a command says that is no report, with a newline at the end.
+
+    `table` names the module whose ``render`` writes it as ``table``; any answer can be written as ``json``.
+    """
+    if format_name == "json":
+        from analyzer.report.json import to_json  # noqa: PLC0415 - a table needs none
+
+        return to_json(answer)
+    written: str = import_module(table).render(answer, stream)
+    return written

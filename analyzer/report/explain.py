@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import TYPE_CHECKING, TextIO
-
-from analyzer.report.json import to_json
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analyzer.findings.model import Fix
@@ -48,11 +45,3 @@ class Explanations:
     is_list: bool
     findings: list[FindingExplained] = field(default_factory=list)
     facts: list[FactExplained] = field(default_factory=list)
-
-
-def render(explanations: Explanations, format_name: str, stream: TextIO | None = None) -> str:
-    """Write an answer as ``table`` or ``json``, with a newline at the end; `stream` is where it will go."""
-    if format_name == "json":
-        return to_json(explanations)
-    written: str = import_module("analyzer.report.explain_table").render(explanations, stream)
-    return written

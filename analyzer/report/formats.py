@@ -9,10 +9,7 @@ where it could drive a terminal.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import TYPE_CHECKING, TextIO
-
-from analyzer.report.json import to_json
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analyzer.readings.missing import LogInstead, Missing
@@ -162,11 +159,3 @@ class Description:
     envelopes: list[KnownLayout] = field(default_factory=list)
     documents: list[KnownDocument] = field(default_factory=list)
     sources: list[SourceFound] = field(default_factory=list)
-
-
-def render(description: Description, format_name: str, stream: TextIO | None = None) -> str:
-    """Write a description as ``table`` or ``json``, with a newline at the end; `stream` is where it will go."""
-    if format_name == "json":
-        return to_json(description)
-    written: str = import_module("analyzer.report.formats_table").render(description, stream)
-    return written

@@ -8,10 +8,6 @@ never renamed or dropped within ``/1``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import TextIO
-
-from analyzer.report.json import to_json
 
 SCHEMA = "logscan.networks/1"
 OLD = 365
@@ -114,11 +110,3 @@ class Networks:
     addresses: list[AddressAnswer] = field(default_factory=list)
     written: list[WrittenFile] = field(default_factory=list)
     rules_folder: str | None = None
-
-
-def render(networks: Networks, format_name: str, stream: TextIO | None = None) -> str:
-    """Write an answer as ``table`` or ``json``, with a newline at the end; `stream` is where it will go."""
-    if format_name == "json":
-        return to_json(networks)
-    written: str = import_module("analyzer.report.networks_table").render(networks, stream)
-    return written

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from runs import run_all
 from scanners import FORMATS
-from wrapping import DOCUMENTS, MOMENT, Where, array, plain_array
+from wrapping import MOMENT, Where
+from wrapping_documents import DOCUMENTS, array, plain_array
 
 from analyzer.errors import SourceError
 from analyzer.parsing import batches as module
